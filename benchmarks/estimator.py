@@ -1,4 +1,5 @@
-"""The benefit of caching machine code in scikit-learn: fits of one network on few images, with and without the cache.
+"""The benefit of caching machine code in memory, in scikit-learn: fits of one network on few images, with and without
+the cache; the cache on disk is off.
 
     python benchmarks/estimator.py
 
@@ -9,6 +10,7 @@ each fit and keeping it; and scikit-learn's own estimator checks, likewise.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
+from layerline.compiler.code_cache import VARIABLE
 from layerline.compiler.compilation import compiled_alone, plan
 from layerline.sklearn import ConvNetClassifier
 from layerline.sklearn.course import Course
@@ -57,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=7)
     pairs = parser.parse_args().pairs
+    os.environ[VARIABLE] = "no"
     X, y = load_digits(return_X_y=True)
     short = ConvNetClassifier(epochs=5, threads=1)
     works: dict[str, Callable[[], object]] = {

@@ -3,8 +3,8 @@
     python benchmarks/startup.py --data mnist --data-dir DIR
 
 Whole processes, median of --runs: `layerline --help`; a run of two epochs on all images, with its peak memory as
-reported by the system. In this process: the time to generate and compile the code of each preset, for training and for
-prediction.
+reported by the system, without the cache of machine code. In this process: the time to generate and compile the code of
+each preset, for training and for prediction, and the time if it is on disk.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from conditions import spread, write
 
+from layerline.compiler.code_cache import VARIABLE
 from layerline.compiler.compilation import compile_network, compiled_alone, plan
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.machine import host
@@ -37,22 +38,28 @@ def whole_process(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
-def compile_seconds(runs: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the compile times of each preset for MNIST (digits for its own data), with momentum, batch size 64."""
+def compile_seconds(runs: int, cache: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the compile times of each preset for MNIST (digits for its own data), with momentum, batch size 64.
+
+    Without the cache on disk, and "from disk" with it.
+    """
     seconds: dict[str, dict[str, dict[str, float]]] = {}
     for preset in presets():
         shape = (1, 8, 8) if preset.startswith("digits") else (1, 28, 28)
         network = read(preset, input_shape=shape, classes=10)
         for training in (True, False):
             task = Task(64 if training else 1, Sgd(decay=False), training=training)
-            taken = []
-            for _ in range(runs):
-                compiled_alone.cache_clear()
-                plan.cache_clear()
-                start = time.perf_counter()
-                compile_network(network, host(), task)
-                taken.append(time.perf_counter() - start)
-            seconds.setdefault(preset, {})["training" if training else "prediction"] = spread(taken)
+            for folder, name in (("no", ""), (cache, " from disk")):
+                os.environ[VARIABLE] = folder
+                taken = []
+                for _ in range(runs + 1):
+                    compiled_alone.cache_clear()
+                    plan.cache_clear()
+                    start = time.perf_counter()
+                    compile_network(network, host(), task)
+                    taken.append(time.perf_counter() - start)
+                part = ("training" if training else "prediction") + name
+                seconds.setdefault(preset, {})[part] = spread(taken[1:])  # the first one filled the cache
     return seconds
 
 
@@ -63,6 +70,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", type=int, default=9)
     options = parser.parse_args()
+    os.environ[VARIABLE] = "no"
     layerline = [str(Path(sys.executable).with_name("layerline"))]
     helps = [whole_process([*layerline, "--help"])[0] for _ in range(options.runs + 1)][1:]
     print(f"--help: {spread(helps)['median']:.3f} s")
@@ -70,10 +78,10 @@ def main() -> None:
     train = [*layerline, "train", "six-layer", "--data", options.data, "--epochs", "2", "--quiet"]
     train += ["--data-dir", options.data_dir] if options.data_dir else []
     runs = [whole_process([*train, "--out", f"{folder}/{number}"]) for number in range(3)]
-    shutil.rmtree(folder)
     seconds, peaks = zip(*runs, strict=True)
     print(f"train, 2 epochs: {spread(list(seconds))['median']:.2f} s, {max(peaks) / 1e6:.0f} MB peak")
-    compiling = compile_seconds(options.runs)
+    compiling = compile_seconds(options.runs, f"{folder}/code")
+    shutil.rmtree(folder)
     for preset, parts in compiling.items():
         print(f"compile {preset}: " + ", ".join(f"{part} {times['median']:.2f} s" for part, times in parts.items()))
     result = {

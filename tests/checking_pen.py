@@ -207,6 +207,13 @@ class CheckingPen(Pen):
         yield
         self.mask = before
 
+    @contextmanager
+    def ones(self, bits: Value, most: int) -> Iterator[Index]:
+        """Any of the bits may be set."""
+        if bits.dtype is not DType.I64 or bits.lanes != 1 or not 0 < most <= 64:
+            self.fail(f"the first {most} bits of {bits.lanes} of {bits.dtype}")
+        yield Index(self, Number({Axis(most): 1}, number(0).rest))
+
     def variable(self, initial: Value) -> Variable:
         """A variable is all that is ever written to it."""
         return Variable([self._may_be(initial)], initial.dtype, initial.lanes)
@@ -297,6 +304,11 @@ class CheckingPen(Pen):
     def exclusive(self, a: Value, b: Value) -> Value:
         return self._number(a, b)
 
+    def packed(self, truths: Sequence[Value]) -> Value:
+        if any(truth.dtype is not None for truth in truths) or sum(truth.lanes for truth in truths) > 64:
+            self.fail("more than 64 truths are packed, or what is none")
+        return Value(None, DType.I64, 1)
+
     def shifted_left(self, value: Value, count: int) -> Value:  # noqa: ARG002 - of no matter here
         return self._number(value)
 
@@ -367,10 +379,22 @@ class CheckingPen(Pen):
             self.fail("a vector is splat")
         return Value(value.raw, value.dtype, lanes)
 
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        self._alike(*values)
+        if values[0].lanes != 1:
+            self.fail("a vector is put into a lane")
+        return Value(functools.reduce(_either, map(self._may_be, values)), values[0].dtype, len(values))
+
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         if not all(0 <= lane < value.lanes for lane in which):
             self.fail(f"lanes {list(which)} of {value.lanes}")
         return Value(self._may_be(value), value.dtype, len(which))
+
+    def lane(self, value: Value, number: Index) -> Value:
+        ends = number.whole.ends(self.mask)
+        if ends is not None and not 0 <= ends[0] <= ends[1] < value.lanes:
+            self.fail(f"lanes {ends[0]} to {ends[1]} of {value.lanes}")
+        return Value(self._may_be(value), value.dtype, 1)
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
         self._alike(a, b)

@@ -21,6 +21,7 @@ PLAIN = {
     "PYTHONPATH": str(SOURCES),
     "LANG": "C.UTF-8",
     "XDG_DATA_HOME": "/nowhere",
+    "XDG_CACHE_HOME": "/dev/null",
 }
 """An environment that a test's outcome may depend on; HOME is not even set."""
 

@@ -57,11 +57,12 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def nobodys_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test see the data sets and decoded images of the user who runs it, or leave any."""
+    """Let no test see the data sets, decoded images and machine code of the user who runs it, or leave any."""
     monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("XDG_DATA_HOME", "/nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     monkeypatch.delenv("LAYERLINE_DATA", raising=False)
+    monkeypatch.delenv("LAYERLINE_CODE_CACHE", raising=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,8 +35,10 @@ from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
+from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
+from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput, compared, patch_tile
 from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
 from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
@@ -52,8 +54,13 @@ from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.kernels.sum import Sum
 from layerline.compiler.kernels.update import Grid, Reduce, Step, ToColumns
+from layerline.compiler.kernels.winograd import WinogradForward, WinogradInput, winograd_forward, winograd_input
+from layerline.compiler.kernels.winograd_filters import WinogradFilters, winograd_filters
+from layerline.compiler.kernels.winograd_formula import Winograd
+from layerline.compiler.kernels.winograd_weights import TransformFilters
 from layerline.compiler.layout import Columns, Matrix, Taps
 from layerline.compiler.plane import Plane, capacity
+from layerline.compiler.tile import filter_blocks
 from layerline.data.augment.steps import MOVES, NUMBERS, STILL, Steps
 
 if TYPE_CHECKING:
@@ -89,8 +96,6 @@ class Case:
     """Arguments that are zero where they hold no value: the kernel takes part of that into its sums."""
     lanes: int = 1
     """The narrowest vectors that it is written for."""
-    own: tuple[str, ...] = ()
-    """Arguments that are the kernel's own: nobody reads what it leaves there. They begin as NaN, too."""
 
 
 def flat(*shape: int) -> Strided:
@@ -132,10 +137,19 @@ STRIDED: Final = ConvShape(X, 22, (3, 2), (2, 1), (1, 2), (1, 1), (4, 6))
 GROUPED: Final = ConvShape(Plane(6, 6, 5, 1, 1, 1, 1), 8, (3, 3), (1, 1), (1, 1), (1, 1), (6, 5), groups=2)
 GRAY: Final = ConvShape(Plane(1, 6, 9, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (1, 1), (6, 9))
 DEEP: Final = ConvShape(Plane(5, 6, 7, 1, 1, 1, 1), 5, (3, 2), (2, 1), (1, 2), (1, 1), (3, 7), groups=5)
+UNEVEN: Final = ConvShape(Plane(19, 8, 9, 0, 1, 3, 2), 21, (3, 3), (1, 1), (1, 1), (0, 1), (6, 9))
+"""Neither the tiles nor the vectors of channels and filters are full."""
+FIVE: Final = ConvShape(Plane(3, 3, 6, 2, 2, 3, 2), 4, (5, 5), (1, 1), (1, 1), (2, 2), (3, 6))
+SMALL: Final = ConvShape(Plane(4, 2, 3, 1, 1, 1, 2), 3, (3, 3), (1, 1), (1, 1), (1, 1), (2, 3))
 POOL: Final = PoolShape(EDGED, (3, 2), (2, 2), (1, 0), (2, 3))
 BYTES: Final = np.arange(3 * 3 * 7 * 6).reshape(3, 3, 7, 6) % 256
+EVERY_OUTPUT: Final = Plane(5, 6, 9, 1, 0, 0, 2)
 OF_PATCHES: Final = np.array([0, 6, 42, 48, 6, 42, 0, 48]).reshape(1, 8, 1, 1)
 """Places in GROUPED's x of the four outputs of a pool window, a filter each."""
+MANY: Final = ConvShape(Plane(3, 4, 5), 150, (2, 2), (1, 1), (1, 1), (0, 0), (3, 4))
+"""More filters than an integer has bits, twice."""
+WIDE: Final = ConvShape(Plane(9, 5, 151, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (1, 1), (5, 151))
+"""So are the windows of a row."""
 INTEGERS: Final = np.arange(2 * 5 * 4 * 7).reshape(2, 5, 4, 7) * 37 % 11 - 5
 """Numbers some of which are equal, so that a window has several that are the largest."""
 GRID: Final = Grid(70, 60, 64)
@@ -174,6 +188,66 @@ def filters(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie as rows of taps, and the places of a pool."""
     found: dict[str, Lies] = dict.fromkeys(("w", "dw"), Packed(k.shape.rows(machine), k.shape.weights))
     return {**found, "at": image(k.dy.inside, IMAGES)}
+
+
+def tiles(shape: ConvShape) -> Winograd:
+    """Return tiles for the outputs of a convolution: also for a few channels, for which they would not pay."""
+    return Winograd(4 if shape.kernel == (3, 3) and shape.out[0] > 2 else 2, shape.kernel[0])
+
+
+def zeros_around(shape: ConvShape) -> Plane:
+    """Return a gradient of a convolution's output with as many zeros around it as any tile reads."""
+    return Plane(shape.filters, *shape.out, 4, 4, 4, 5)
+
+
+def winograd_of(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> WinogradForward:
+    """Return a convolution by tiles."""
+    return winograd_forward(Convolution(shape, y, **what), tiles(shape), machine)
+
+
+def transformed(machine: Machine, *, turned: bool) -> TransformFilters:
+    """Return the transform of filters."""
+    if turned:
+        layout = winograd_input(UNEVEN, zeros_around(UNEVEN), tiles(UNEVEN), machine, add=False).passage.layout
+        return TransformFilters(layout, UNEVEN.rows(machine))
+    layout = winograd_of(UNEVEN, machine, Plane(21, 6, 9)).passage.layout
+    columns = forward(UNEVEN, machine, Plane(21, 6, 9)).columns
+    return TransformFilters(layout, replace(columns, blocks=layout.blocks))
+
+
+def as_rows(k: Any, machine: Machine) -> dict[str, Lies]:
+    """Return where filters lie that are turned: as rows of taps."""
+    return {"w": Packed(UNEVEN.rows(machine), UNEVEN.weights)} if k.layout.turned else {}
+
+
+def a_third_zero(shape: ConvShape, dy: Plane, window: tuple[int, int]) -> dict[str, Any]:
+    """Return gradients behind a pool, a third of which are zero, and the places of their windows."""
+    rng, size = np.random.default_rng(5), (IMAGES, shape.filters, dy.height, dy.width)
+    return {
+        "dy": rng.standard_normal(size) * (rng.integers(0, 3, size) > 0),
+        "at": rng.choice(shape.places(window), size),
+    }
+
+
+def pooled(shape: ConvShape, window: tuple[int, int], edge: int = 0) -> Plane:
+    """Return the windows of a pool, inside a border."""
+    return Plane(shape.filters, shape.out[0] // window[0], shape.out[1] // window[1], edge, 0, 0, edge)
+
+
+def pooled_filters(shape: ConvShape, dy: Plane, window: tuple[int, int], *, owned: bool = False) -> Case:
+    """Return the case of a filter gradient behind a pool."""
+    return Case(
+        lambda m: ConvPooledFilters(shape, dy, window, patch_tile(shape, m), compared(shape, m), owned),
+        define.conv_filters, 2 + 2 * dy.height * dy.width, filters, a_third_zero(shape, dy, window),
+    )  # fmt: skip
+
+
+def pooled_input(shape: ConvShape, dy: Plane, window: tuple[int, int], *, add: bool = False) -> Case:
+    """Return the case of an input gradient behind a pool."""
+    return Case(
+        lambda m: ConvPooledInput(shape, dy, window, patch_tile(shape, m), add),
+        define.conv_input, 2 + 9 * shape.filters, filters, a_third_zero(shape, dy, window),
+    )  # fmt: skip
 
 
 def a_channel(k: Any, machine: Machine) -> dict[str, Lies]:
@@ -325,6 +399,45 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
              define.conv_input, 2 + s.filters * 9, filters)
         for s, add in ((STRIDED, False), (GROUPED, True))
     ),
+    TransformFilters: tuple(
+        Case(lambda m, turned=turned: transformed(m, turned=turned), lambda w: {"u": w}, 4, as_rows,
+             terms=lambda w: {"u": np.abs(w).sum((2, 3), keepdims=True) + 0 * w})
+        for turned in (False, True)
+    ),
+    WinogradForward: (
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 6, 9, 1, 0, 0, 1)), define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, relu=True, pool=(2, 2), places=True),
+             define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(FIVE, m, Plane(4, 3, 6)), define.conv, 2 + 400, convolved),
+        Case(lambda m: winograd_of(SMALL, m, Plane(3, 2, 3)), define.conv, 2 + 100, convolved),
+    ),
+    WinogradInput: tuple(
+        Case(lambda m, s=s, add=add: winograd_input(s, zeros_around(s), tiles(s), m, add=add), define.conv_input,
+             2 + 400)
+        for s, add in ((UNEVEN, False), (FIVE, True), (SMALL, True))
+    ),
+    WinogradFilters: tuple(
+        Case(lambda m, s=s: winograd_filters(s, zeros_around(s), tiles(s), m), define.conv_filters, 2 + 400, filters)
+        for s in (UNEVEN, FIVE, SMALL)
+    ),
+    ConvPooledFilters: (
+        pooled_filters(STRIDED, pooled(STRIDED, (2, 3)), (2, 3)),
+        pooled_filters(GROUPED, pooled(GROUPED, (2, 2), 1), (2, 2)),
+        pooled_filters(GROUPED, pooled(GROUPED, (2, 2)), (2, 2), owned=True),
+        pooled_filters(WIDE, pooled(WIDE, (1, 2), 1), (1, 2)),
+    ),
+    ConvPooledInput: (
+        pooled_input(STRIDED, pooled(STRIDED, (2, 3), 1), (2, 3)),
+        pooled_input(GROUPED, pooled(GROUPED, (2, 2)), (2, 2), add=True),
+        pooled_input(MANY, pooled(MANY, (1, 2)), (1, 2)),
+        pooled_input(WIDE, pooled(WIDE, (5, 3), 1), (5, 3)),
+    ),
+    ConvFewTaps: (
+        Case(lambda m: ConvFewTaps(GRAY, EVERY_OUTPUT, 4, filter_blocks(5, m, 2)),
+             define.conv_filters, 2 + 2 * 54, filters),
+        Case(lambda m: ConvFewTaps(GRAY, pooled(GRAY, (2, 2), 1), 5, filter_blocks(5, m, 1), (2, 2)),
+             define.conv_filters, 2 + 2 * 12, filters, a_third_zero(GRAY, pooled(GRAY, (2, 2)), (2, 2))),
+    ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),
     ),
@@ -470,7 +583,7 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     MuonDirection: tuple(
         Case(lambda m, f=f: MuonDirection(filters_of(m, *f), clip=True), define.muon, 2 * 485, of_muon,
-             own=("X", "Y", "A", "B"),  # a round may make an error 3.4445 times as large: five of them 485 times
+             # a round may make an error 3.4445 times as large: five of them 485 times
              terms=lambda v, g: {"v": abs(v) + abs(g), "u": np.ones(g.shape)})
         for f in ((3, 2, 7), (21, 1, 5))
     ),

@@ -103,8 +103,11 @@ def conv_filters(k: Any, x: Array, dy: Array, at: Array | None = None, dw: Array
     return {"dw": dw + np.concatenate([np.einsum("nopq,ncpqrs->ocrs", *group) for group in groups])}
 
 
-def conv_input(k: Any, dy: Array, w: Array, dx: Array = 0.0) -> Results:
-    """dx[c, h, w] += Σ dy[o, p, q] · w[o, c, r, s] over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w."""
+def conv_input(k: Any, dy: Array, w: Array, at: Array | None = None, dx: Array = 0.0) -> Results:
+    """dx[c, h, w] += Σ dy[o, p, q] · w[o, c, r, s] over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w; after a
+    pool, dy at its places."""
+    if at is not None:
+        dy = at_places(dy, at, k.shape.out, k.window, k.shape.steps)
     groups = zip(np.split(dy, k.shape.groups, 1), np.split(w, k.shape.groups), strict=True)
     terms = np.concatenate([np.einsum("nopq,ocrs->ncpqrs", *group) for group in groups], 1)
     return {"dx": dx + put_back(k.shape, terms)}

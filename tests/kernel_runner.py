@@ -35,7 +35,7 @@ def run(kernel: Kernel, machine: Machine, arrays: dict[str, np.ndarray], **scala
     pen = LlvmPen.begin(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
-    code = jit.compile_text(str(module), machine)
+    code = jit.linked(jit.object_code(str(module), machine), machine, [kernel.symbol])
     types = [ctypes.c_float if name in FLOATS else ctypes.c_int64 for name in kernel.scalars]
     function = code.function(kernel.symbol, [ctypes.c_void_p] * len(kernel.pointers) + types)
     function(*(arrays[name].ctypes.data for name in kernel.pointers), *(scalars[name] for name in kernel.scalars))

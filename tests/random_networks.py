@@ -47,6 +47,28 @@ def draw(
     return "\n".join(drawing.lines) + "\n"
 
 
+def draw_wide(rng: Random) -> str:
+    """Return the text of a network of convolutions with at least 16 filters, 3 × 3 or 5 × 5, at awkward sizes."""
+    C, H, W = rng.choice((1, 3, 16, 19)), *(rng.randint(5, 14) for _ in "HW")
+    lines = [f"Input {C} {H} {W}"]
+    for _ in range(rng.randint(1, 3)):
+        kernel = 3 if rng.random() < 0.8 else 5
+        padding, filters = rng.randint(0, kernel - 1), rng.choice((16, 17, 24, 32, 40, 64))
+        if min(H, W) + 2 * padding < kernel:
+            break
+        H, W = (n + 2 * padding - kernel + 1 for n in (H, W))
+        lines.append(f"Conv {filters} {kernel} padding={padding} bias={rng.choice(('yes', 'no'))}")
+        if rng.random() < 0.3:
+            block = f"Conv {filters} 3 padding=1"
+            lines += ["Residual", block, "ReLU", block, "End"]
+        lines += ["BatchNorm"] * (rng.random() < 0.3) + ["ReLU"] * (rng.random() < 0.8)
+        if rng.random() < 0.5 and min(H, W) >= 4:
+            pool = rng.choice((2, 2, 2, 3, 4))
+            lines.append(f"Pool {pool}")
+            H, W = H // pool, W // pool
+    return "\n".join([*lines, "Flat", f"FC {rng.randint(2, 6)}"]) + "\n"
+
+
 @dataclass
 class _Place:
     """What an argument is drawn for."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from layerline.data import load_data
     from layerline.data.networks import parse, read
     from layerline.errors import (
+        CodeCacheWarning,
         DataError,
         DivergedError,
         ImagesWarning,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__: Final = "0.1.0"
 
 __all__ = [
+    "CodeCacheWarning",
     "DataError",
     "DivergedError",
     "ImagesWarning",
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "CodeCacheWarning": "errors",
     "DataError": "errors",
     "DivergedError": "errors",
     "ImagesWarning": "errors",

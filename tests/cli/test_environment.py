@@ -101,6 +101,22 @@ def test_without_a_home_or_a_folder_for_temporary_files(folder: Path, environmen
     assert (folder / "runs" / "net-bands-1" / "report.html").exists()
 
 
+def test_machine_code_that_others_may_have_written_is_reported_and_not_run(folder: Path) -> None:
+    """A training stores its code; where others can then write to that folder, the same training says so, once, and
+    comes to the same end."""
+    environment = {"LAYERLINE_CODE_CACHE": str(folder / "code")}
+    assert train(folder, "--quiet", environment=environment).stderr == ""
+    assert len(list((folder / "code").iterdir())) == 2
+    (folder / "code").chmod(0o777)
+    ended = train(folder, "--quiet", environment=environment)
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        f"warning: {folder}/code: cached machine code is not used: other users can write to it; "
+        "the network was compiled again\n  help: remove it, or set LAYERLINE_CODE_CACHE=no\n",
+    )
+    assert losses(folder / "runs" / "net-bands-2") == losses(folder / "runs" / "net-bands-1")
+
+
 def test_a_user_whom_nobody_knows(folder: Path) -> None:
     """A user id that stands in no list, without HOME: trains; a named set, which would lie there, asks for a folder."""
     if not can("--map-user=54321", "--map-group=54321"):

@@ -12,7 +12,7 @@ import pytest
 from checked_kernels import check
 from checking_pen import CheckingPen
 from random_networks import draw
-from test_compiler import EVERY_LAYER, TWO_CONVS
+from test_compiler import EVERY_LAYER, ONE_TAP, TWO_CONVS
 from test_golden_plans import IMAGES, MACHINES
 from test_spec import RECIPES
 
@@ -95,6 +95,8 @@ def test_kernels_of_random_networks_stay_inside(seed: int) -> None:
 
 POOLED: Final = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nConv 16 5\nReLU\nPool 3 2\nFlat\nFC 120\nFC 10\n"
 
+GRAY: Final = "Input 1 12 12\nConv 32 3\nReLU\nPool 2 2\nFlat\nFC 10\n"
+
 LONGER: Final = {
     "Load": "h",
     "Augment": "n",
@@ -103,6 +105,9 @@ LONGER: Final = {
     "ConvAcross": "r",
     "ConvFilters": "k",
     "ConvInput": "q",
+    "ConvPooledFilters": "p",
+    "ConvFewTaps": "p",
+    "ConvPooledInput": "p",
     "DepthwiseForward": "r",
     "DepthwiseFilters": "p",
     "DepthwiseInput": "p",
@@ -133,7 +138,7 @@ LONGER: Final = {
 def of_class(name: str) -> list[Op]:
     """Return ops of a class of kernels, out of a few networks."""
     found: list[Op] = []
-    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED):
+    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED, ONE_TAP, GRAY):
         for recipe in (*RECIPES, AUGMENTED[0]):
             found += [op for op in ops(parse(text, name="n"), recipe, MACHINES[0]) if type(op.kernel).__name__ == name]
     return found
@@ -214,6 +219,22 @@ def divided(by: int) -> Callable[[Pen], None]:
     return written
 
 
+def ones(most: int) -> Callable[[Pen], None]:
+    def written(pen: Pen) -> None:
+        with pen.ones(pen.packed([pen.lane_mask(8, 3), pen.lane_mask(4, 1)]), most) as i:
+            pen.store(pen.load(pen.pointer("x"), i), pen.pointer("y"), i)
+
+    return written
+
+
+def lanes_by_number(count: int) -> Callable[[Pen], None]:
+    def written(pen: Pen) -> None:
+        with pen.loop("i", count) as i:
+            pen.store(pen.lane(pen.load(pen.pointer("x"), 0, 4), i), pen.pointer("y"), i)
+
+    return written
+
+
 def unlike(pen: Pen) -> None:
     pen.add(pen.constant(1.0, 4), pen.constant(1.0, 8))
 
@@ -228,6 +249,14 @@ LINES: Final[dict[str, tuple[Callable[[Pen], None], str | None]]] = {
     "a guard that is a place late": (guarded(13), "x[1] to [10] of 10"),
     "a quotient and a remainder": (divided(5), None),
     "those of another divisor": (divided(4), "x[0] to [11] of 10"),
+    "bits of an integer": (ones(10), None),
+    "a bit too many": (ones(11), "x[0] to [10] of 10"),
+    "the bits of a float": (
+        lambda pen: pen.ones(pen.constant(1.0), 3).__enter__(),
+        "the first 3 bits of 1 of DType.F32",
+    ),
+    "a lane by its number": (lanes_by_number(4), None),
+    "the number of no lane": (lanes_by_number(5), "lanes 0 to 4 of 4"),
     "an argument that is said to be read": (
         lambda pen: pen.store(pen.constant(0.0), pen.pointer("x")),
         "x is written, and said to be read",

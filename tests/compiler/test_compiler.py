@@ -26,7 +26,7 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, Fi
 from layerline.compiler.kernels.optimizers import Sgd
 from layerline.compiler.layout import Columns, Matrix, Rows
 from layerline.compiler.machine import Machine, host, named
-from layerline.compiler.passes import PASSES
+from layerline.compiler.passes import CACHE_BYTES, GROUP_BYTES, PASSES
 from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.program import Per
 from layerline.compiler.shards import shard_size
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SIX_LAYER = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nFlat\nFC 10\nSoftmax\n"
 TWO_CONVS = "Input 1 12 12\nConv 6 3\nPool 2\nReLU\nConv 8 3 1 1\nReLU\nFlat\nFC 10\n"
+ONE_TAP = "Input 1 12 12\nConv 6 3\nReLU\nConv 8 1\nReLU\nPool 2\nFlat\nFC 10\n"
 SGD = Sgd(momentum=True, decay=False)
 
 
@@ -55,14 +56,38 @@ def test_a_convolution_takes_relu_and_pool_into_its_kernel() -> None:
         assert not any(name.startswith(("pool", "relu_fwd", "unpool")) for name in names)
 
 
-def test_a_gradient_by_the_input_is_dense_again() -> None:
-    """Behind the first pool no gradient by the images is made; a second convolution unpools for its own input."""
-    names = [op.kernel.symbol for op in plan(parse(TWO_CONVS, name="n"), host(), Task(50, SGD)).program.ops]
-    assert sum(name.startswith("conv_input") for name in names) == 1
-    assert not any(name.startswith("unpool") for name in names)
+def test_gradients_behind_a_pool_skip_what_has_none() -> None:
+    """A convolution without a pool has a dense input gradient, one with a pool a sparse one; with a single tap and few
+    channels it is unpooled first, because that is faster. The first convolution has none."""
     deeper = TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat")
-    names = [op.kernel.symbol for op in plan(parse(deeper, name="n"), host(), Task(50, SGD)).program.ops]
-    assert sum(name.startswith("unpool") for name in names) == 1
+    for text, wanted in ((TWO_CONVS, (1, 0, 0)), (deeper, (0, 1, 0)), (ONE_TAP, (1, 0, 1))):
+        names = [op.kernel.symbol for op in plan(parse(text, name="n"), host(), Task(50, SGD)).program.ops]
+        found = [sum(name.startswith(what) for name in names) for what in ("conv_input", "conv_pooled_input", "unpool")]
+        assert tuple(found) == wanted, text
+
+
+@pytest.mark.parametrize("machine", [host(), named(lanes=4)], ids=lambda m: f"{m.lanes} lanes")
+def test_every_pool_of_a_network_is_fused(machine: Machine) -> None:
+    """Also after a convolution whose filters were laid out anew for its own pool."""
+    text = "Input 1 28 28\n" + "Conv 32 3 padding=1\nReLU\nPool 2\n" * 3 + "Flat\nFC 10\n"
+    names = [op.kernel.symbol for op in plan(parse(text, name="n"), machine, Task(50, SGD)).program.ops]
+    assert sum("conv_b_pool2_2_relu_at_fwd" in name for name in names) == 3
+    assert not any(name.startswith("pool") for name in names)
+
+
+def test_a_group_fits_in_the_cache_unless_fc_has_more_to_read() -> None:
+    """A few images whose values stay in the cache; where FC's weights are larger than they are, a whole shard; but
+    never more than the limit."""
+    convs = "Conv 32 3\nReLU\nConv 64 3\nReLU\nPool 2\nFlat\nFC {}\nFC 10\n"
+    for text, batch, wanted in (
+        ("Input 1 28 28\nConv 32 3\nReLU\nPool 2\nFlat\nFC 10\n", 160, CACHE_BYTES),
+        ("Input 1 28 28\n" + convs.format(128), 64, 0),
+        ("Input 1 28 28\n" + convs.format(128), 4096, GROUP_BYTES),
+    ):
+        program = plan(parse(text, name="n"), host(), Task(batch, SGD)).program
+        image = sum(b.size * b.dtype.bytes for b in program.buffers if b.per is Per.IMAGE)
+        assert program.group == (wanted // image if wanted else program.shard_size), text
+        assert 1 < program.group <= program.shard_size
 
 
 def test_overlapping_and_padded_pools_stand_alone() -> None:

@@ -25,7 +25,7 @@ from layerline.compiler.kernels.exchange import Exchange
 from layerline.compiler.kernels.optimizers import HYPER_NAMES
 from layerline.compiler.kernels.peak import Peak
 from layerline.compiler.kernels.timed import Timed
-from layerline.compiler.layout import Columns
+from layerline.compiler.layout import Layout
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.plane import Plane, capacity
 
@@ -36,6 +36,7 @@ MACHINES: Final = (host(), named(lanes=1))
 TYPES: Final = {
     DType.F32: np.float32, DType.F64: np.float64, DType.I32: np.int32, DType.I64: np.int64, DType.U8: np.uint8
 }  # fmt: skip
+BEGIN_UNKNOWN: Final = (Access.SETS, Access.OWNS)
 ROUNDING: Final = {np.float32: 2.0**-24, np.float64: 2.0**-53}
 
 
@@ -50,7 +51,7 @@ def where(case: Case, kernel: Kernel, machine: Machine) -> dict[str, Lies]:
             found[name] = GIVEN[name](kernel)
         elif isinstance(lies, Plane):
             found[name] = image(lies, IMAGES)
-        elif isinstance(lies, Columns):
+        elif isinstance(lies, Layout):
             found[name] = Packed(lies, lies.shape)
         else:
             assert isinstance(lies, int)
@@ -69,7 +70,7 @@ def begun(case: Case, kernel: Kernel, places: dict[str, Lies]) -> dict[str, np.n
         if isinstance(lies, Strided) and lies.border:
             memory[name].reshape(len(memory[name]) // capacity(lies.border), -1)[:, : lies.border] = 0
         drawn = {**DRAWN, **case.drawn}.get(name)
-        if argument.access is not Access.SETS:
+        if argument.access not in BEGIN_UNKNOWN:
             values = np.broadcast_to(drawn, lies.shape) if drawn is not None else numbers.standard_normal(lies.shape)
             lies.write(memory[name], values.astype(dtype))
         elif isinstance(lies, Strided) and memory[name].dtype.kind == "f":
@@ -81,7 +82,7 @@ def known(case: Case, kernel: Kernel, places: dict[str, Lies], memory: dict[str,
     """Return what a definition is told: all that the kernel reads, as numbers that are exact."""
     found: dict[str, Any] = {}
     for name, argument in kernel.arguments.items():
-        if argument.access is not Access.SETS:
+        if argument.access not in BEGIN_UNKNOWN:
             values = places[name].read(memory[name])
             found[name] = values.astype(np.float64) if argument.dtype is DType.F32 else values.copy()
     if "hyper" in found:
@@ -95,7 +96,7 @@ def held(case: Case, kernel: Kernel, places: dict[str, Lies], given: dict[str, A
     expected = told(case.definition, given)
     terms = told(case.terms, given) if case.terms else told(case.definition, sizes(given))
     for name, argument in kernel.arguments.items():
-        if argument.access is Access.READS or name in case.own:
+        if argument.access in (Access.READS, Access.OWNS):
             continue
         found, exact = places[name].read(memory[name]), np.broadcast_to(expected[name], places[name].shape)
         if case.roundings and found.dtype.kind == "f":

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 U8, I32, I64, F32, F64 = DType.U8, DType.I32, DType.I64, DType.F32, DType.F64
 NUMPY: Final = {U8: np.uint8, I32: np.int32, I64: np.int64, F32: np.float32, F64: np.float64}
 N: Final = 32
+BITS: Final = 1 << 62 | 1 << 33 | 1 << 31 | 0b101101
 ODD: Final = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 1e-30)
 
 
@@ -114,6 +115,8 @@ WORDS: Final[dict[str, Word]] = {
     "both": Word((I32, I32), I32, lambda pen, a, b: pen.both(a, b), np.bitwise_and),
     "exclusive": Word((I32, I32), I32, lambda pen, a, b: pen.exclusive(a, b), np.bitwise_xor),
     "negation": Word(TWO, F32, lambda pen, a, b: truth(pen, pen.negation(pen.greater(a, b))), lambda a, b: ~(a > b)),
+    "packed": Word(TWO, I64, lambda pen, a, b: pen.packed([pen.greater(a, b), pen.equal(a, b)]),
+                   lambda a, b: (np.hstack([a > b, a == b]) << np.arange(2 * a.shape[1])).sum(1)),
     "shifted_left": Word((I32,), I32, lambda pen, a: pen.shifted_left(a, 5), lambda a: a << 5),
     "shifted_right": Word((I32,), I32, lambda pen, a: pen.shifted_right(a, 5), lambda a: a.view(np.uint32) >> 5),
     "wide_product": Word((I32,), I32, lambda pen, a: list(pen.wide_product(a, 0xD2511F53)), lambda a: np.hstack(
@@ -133,6 +136,9 @@ WORDS: Final[dict[str, Word]] = {
     "with_sign": Word(TWO, F32, lambda pen, a, b: pen.with_sign(pen.magnitude(a), b), np.copysign),
     "splat": Word((F32,), F32, lambda pen, a: pen.splat(pen.fold(a, "largest"), a.lanes),
                   lambda a: np.broadcast_to(a.max(1, keepdims=True), a.shape), odd=False),
+    "from_lanes": Word(
+        TWO, F32, lambda pen, a, b: pen.from_lanes([pen.lane(x, pen.index(i)) for i in range(a.lanes) for x in (a, b)]),
+        weave),
     "some_lanes": Word((F32,), F32, lambda pen, a: pen.some_lanes(a, [1, 3]) if a.lanes > 1 else a,
                        lambda a: a[:, [1, 3]] if a.shape[1] > 1 else a),
     "shuffled": Word(TWO, F32, lambda pen, a, b: pen.shuffled(a, b, [a.lanes, 0]) if a.lanes > 1 else a,
@@ -313,6 +319,18 @@ def variables(pen: Pen) -> None:
         pen.store(pen.read(total), pen.pointer("y"), i)
 
 
+def ones(pen: Pen) -> None:
+    for first, most, bits in ((0, 64, BITS), (64, 5, BITS), (128, 64, 0)):
+        with pen.ones(pen.constant(bits, 1, I64), most) as i:
+            pen.store(pen.load(pen.pointer("x"), pen.smaller(i, N - 1)), pen.pointer("y"), i + first)
+
+
+def lanes_by_number(pen: Pen) -> None:
+    lanes = pen.machine.lanes
+    with pen.loop("i", lanes) as i:
+        pen.store(pen.lane(pen.load(pen.pointer("x"), 4, lanes), i), pen.pointer("y"), i * 2)
+
+
 def tails(pen: Pen) -> None:
     lanes = pen.machine.lanes
     for count in range(1, lanes):
@@ -332,12 +350,18 @@ def expected(name: str, x: np.ndarray, lanes: int) -> dict[int, float]:
         return {i: x[i] for i in range(4, 8)}
     if name == "variable":
         return dict(enumerate(1 + np.cumsum(x[:8])))
+    if name == "ones":
+        set_bits = [i for i in range(64) if BITS >> i & 1]
+        return {i: x[min(i, N - 1)] for i in set_bits} | {64 + i: x[i] for i in set_bits if i < 5}
+    if name == "lane":
+        return {2 * i: x[4 + i] for i in range(lanes)}
     if name == "store":
         return {1 + 20 * count + k: x[k] for count in range(1, lanes) for k in range(count)}
     return {8 + k: 3 * x[3] for k in range(4)}
 
 
-BODIES: Final = {"loop": loops, "when": whens, "variable": variables, "store": tails, "broadcast": broadcasts}
+BODIES: Final = {"loop": loops, "when": whens, "variable": variables, "store": tails, "broadcast": broadcasts,
+                 "ones": ones, "lane": lanes_by_number}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -410,8 +434,8 @@ def test_a_function_of_the_caller_gets_its_number() -> None:
     pen = LlvmPen.begin(module, host(), "call", kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
-    code = jit.compile_text(str(module), host()).function("call", [*[ctypes.c_void_p] * 5, ctypes.c_int64])
-    code(address, 0, 0, 0, 0, 0)
+    code = jit.linked(jit.object_code(str(module), host()), host(), ["call"])
+    code.function("call", [*[ctypes.c_void_p] * 5, ctypes.c_int64])(address, 0, 0, 0, 0, 0)
     assert called == [7]
 
 

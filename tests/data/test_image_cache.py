@@ -19,7 +19,7 @@ from peak import PEAK
 import layerline
 from layerline.data import load_data
 from layerline.data.photos import cache, decoding, image_file, image_stack
-from layerline.files import regular
+from layerline.files import private, regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,7 +335,7 @@ def test_a_cache_that_cannot_be_made_is_told(photos, tmp_path):
 @pytest.mark.parametrize("after", [0, 1, 5, 20, 39, 40, 41, 60])
 def test_a_full_disk_leaves_nothing_and_loses_nothing(photos, tmp_path, monkeypatch, after):
     """Where the disk is full at any moment, no file is left, and the set is held in memory."""
-    write = cache.Unfinished.write
+    write = private.Unfinished.write
     calls = []
 
     def failing(self, content):
@@ -344,7 +344,7 @@ def test_a_full_disk_leaves_nothing_and_loses_nothing(photos, tmp_path, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, content)
 
-    monkeypatch.setattr(cache.Unfinished, "write", failing)
+    monkeypatch.setattr(private.Unfinished, "write", failing)
     data = load_data(photos, cache=tmp_path / "cache")
     monkeypatch.undo()
     assert same(data, load_data(photos))

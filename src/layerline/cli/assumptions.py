@@ -134,6 +134,7 @@ _CURVES: Final = {
 _EXTRA: Final = {
     "warmup": "warmup of {} epochs",
     "nesterov": "Nesterov",
+    "exact": "exact convolutions",
     "weight_decay": "weight decay {}",
     "clip_norm": "gradient norm clipped at {}",
     "ema": "moving average of the weights ({})",

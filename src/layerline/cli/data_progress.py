@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.cli.terminal import bar
+from layerline.files.user_folder import user_folder
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def cache_folder() -> Path | None:
     """Return the folder in this user's cache for decoded images; None if there is no cache folder."""
     import platformdirs
 
-    from layerline.data.fetching import catalog
-
-    folder = catalog.own(platformdirs.user_cache_dir)
+    folder = user_folder(platformdirs.user_cache_dir)
     return None if folder is None else folder / "images"
 
 

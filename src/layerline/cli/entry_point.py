@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
@@ -18,12 +19,13 @@ from layerline.cli.color import Color, colored, colors_on
 from layerline.cli.commands import Commands
 from layerline.cli.several import check_alone, process_name
 from layerline.cli.terminal import detach, prepare_streams, wipe
-from layerline.errors import DivergedError, UserError, spelling
+from layerline.errors import CodeCacheWarning, DivergedError, UserError, spelling
 from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+    from typing import TextIO
 
 OK: Final = 0
 DIVERGED: Final = 1
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1 diverged, 2 user error, 70 our bug, 130 and 143 stopped."""
     prepare_streams()
     _take_signals()
+    _show_warnings()
     try:
         code = _run(arguments)
     except KeyboardInterrupt:
@@ -174,6 +177,26 @@ def _say(message: str) -> None:
             head, mark, line = plain.rpartition(_HELP)
             plain = head + (mark and colored(mark, Color.HELP)) + line
         click.echo(plain, err=True)
+
+
+def _show_warnings() -> None:
+    """Print warnings about cached machine code like errors; others look as Python prints them."""
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CodeCacheWarning):
+            _say(f"warning: {message}")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def _take_signals() -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "Optimizer",
 )
 @options(("label_smoothing", "class_weights"), "Loss")
-@options(("engine", "device", "precision", "threads"), "Machine")
+@options(("engine", "device", "precision", "threads", "exact"), "Machine")
 @click.option(
     *("--out", "out"),
     cls=GroupedOption,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerline.compiler.machine import Machine
+    from layerline.compiler.values import Index
 
 
 class Arithmetic(Integers):
@@ -107,6 +108,10 @@ class Arithmetic(Integers):
         """Return not a."""
 
     @abc.abstractmethod
+    def packed(self, truths: Sequence[Value]) -> Value:
+        """Return an i64 whose bits are the lanes of at most 64 booleans, the first lane of the first lowest."""
+
+    @abc.abstractmethod
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer shifted left."""
 
@@ -139,8 +144,16 @@ class Arithmetic(Integers):
         """Return a scalar broadcast to all lanes."""
 
     @abc.abstractmethod
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """Return a vector of scalars, one per lane."""
+
+    @abc.abstractmethod
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
+
+    @abc.abstractmethod
+    def lane(self, value: Value, number: Index) -> Value:
+        """Return the lane of a vector with a number known at run time."""
 
     @abc.abstractmethod
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:

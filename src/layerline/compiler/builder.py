@@ -62,7 +62,7 @@ class Builder:
     network: Network
     machine: Machine
     task: Task
-    borders: Mapping[str, Callable[[Node], tuple[int, int, int, int]]]
+    borders: Mapping[str, Callable[[Node, Task], tuple[int, int, int, int]]]
     """Layer kind → the zero border it needs around its input: (top, left, bottom, right). Others need none."""
     values: dict[int, LayerValue] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
@@ -94,10 +94,16 @@ class Builder:
         return self.values[number]
 
     def output(
-        self, node: Node, plane: Plane, *, trained: bool = False, image: tuple[int, int, int] | None = None
+        self,
+        node: Node,
+        plane: Plane,
+        *,
+        trained: bool = False,
+        image: tuple[int, int, int] | None = None,
+        margin: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> LayerValue:
-        """Create the value that a node writes; its plane has the border that its readers need."""
-        top, left, bottom, right = self.border(node.index + 1)
+        """Create the value that a node writes; its plane has the border that its readers need, at least `margin`."""
+        top, left, bottom, right = map(max, self.border(node.index + 1), margin)
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
         buffer = Buffer(f"y{node.index}", capacity(plane.size), Per.IMAGE, plane=plane)
         trained = trained or any(self.values[i].needs_gradient for i in node.inputs)
@@ -119,7 +125,7 @@ class Builder:
         sides = [(0, 0, 0, 0)]
         for node in self._readers_of.get(value, ()):
             if node.layer.kind in self.borders:
-                sides.append(self.borders[node.layer.kind](node))
+                sides.append(self.borders[node.layer.kind](node, self.task))
             elif self.is_identity(node):
                 sides.append(self.border(node.index + 1))
         top, left, bottom, right = (max(side) for side in zip(*sides, strict=True))

@@ -6,8 +6,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler import jit
+from layerline.compiler import code_cache, jit
 from layerline.compiler.build import build
+from layerline.compiler.code_key import key_of
 from layerline.compiler.driver import write_module
 from layerline.compiler.exchanging import exchanging
 from layerline.compiler.passes import optimize
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 CACHE_SIZE: Final = 8
-"""Compiled networks cached per process, up to 24 MB each (resnet20), because a search or a cross-validation fits the
-same network repeatedly. Five folds of a small one on digits take 0.88 s instead of 3.42 s, scikit-learn's estimator
-checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an AMD EPYC, Zen 4, under
-other load, 2026-11-23)."""
+"""Compiled networks cached per process, 2 MB each (resnet20), because a search or a cross-validation fits the same
+network repeatedly. Where nothing is cached on disk, five folds of a small one on digits take 0.88 s instead of 3.42 s,
+scikit-learn's estimator checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an
+AMD EPYC, Zen 4, under other load, 2026-11-23). Code on disk takes 0.01 s to schedule and link."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def plan(network: Network, machine: Machine, task: Task) -> Schedule:
     program = build(network, machine, task)
     if task.exchanges:
         program = exchanging(program)
-    program = optimize(program, machine, fuse_updates=task.fuse_updates)
+    program = optimize(program, machine, fuse_updates=task.fuse_updates, exact=task.exact)
     return schedule(program)
 
 
@@ -50,7 +51,9 @@ def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:
 
     Threads that request the same code concurrently wait for one compilation.
     """
-    return jit.alone(lambda: compiled_alone(network, machine, task))
+    found = jit.alone(lambda: compiled_alone(network, machine, task))
+    code_cache.report()  # here, because a filter may make it an exception
+    return found
 
 
 @functools.lru_cache(CACHE_SIZE)
@@ -60,5 +63,7 @@ def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
 
 
 def compile_schedule(planned: Schedule, machine: Machine, task: Task) -> Compiled:
-    """Return the machine code of a schedule."""
-    return Compiled(task, planned, jit.compile_text(write_module(planned, machine), machine))
+    """Return the machine code of a schedule, from the cache on disk if it is there, else put there."""
+    key = key_of(planned, machine)
+    code = code_cache.cached(key, lambda: jit.object_code(write_module(planned, machine), machine))
+    return Compiled(task, planned, jit.linked(code, machine, ["train" if task.training else "predict"]))

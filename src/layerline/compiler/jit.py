@@ -1,4 +1,4 @@
-"""All LLVM objects: compiles a module of IR to callable machine code.
+"""All LLVM objects: compiles a module of IR to machine code, and links that so that it can be called.
 
 LLVM runs in a thread of our own, one at a time per process (`alone`), so that an exception raised by a signal in the
 caller's thread cannot leave its locks half acquired, and so that code generation has a large enough stack. Forking and
@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import llvmlite
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
@@ -75,6 +76,16 @@ class Code:
         unused(self.number)
 
 
+def _target_machine(machine: Machine) -> Any:
+    """Return LLVM's description of a machine, for code that may be placed anywhere in the lower or upper 2 GB."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple(machine.triple)
+    return target.create_target_machine(
+        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
+    )
+
+
 def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
     """Return (module, target machine) after LLVM's passes: only SROA, CFG simplification and GVN.
 
@@ -82,14 +93,9 @@ def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
     instcombine only cost time: with them resnet20 took 1.02 s instead of 0.90 s to compile, and trained no faster (Xeon
     at 2.6 GHz, 2026-11-28). Loop strength reduction, which shapes addressing, is part of the code generator.
     """
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+    target_machine = _target_machine(machine)
     module = llvm.parse_assembly(text)
     module.verify()
-    target = llvm.Target.from_triple(machine.triple)
-    target_machine = target.create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
-    )
     builder = llvm.create_pass_builder(target_machine, llvm.create_pipeline_tuning_options(speed_level=1))
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
@@ -99,23 +105,39 @@ def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
     return module, target_machine
 
 
-def compile_text(text: str, machine: Machine) -> Code:
-    """Return the compiled functions of an LLVM IR module.
+def object_code(text: str, machine: Machine) -> bytes:
+    """Return the machine code of an LLVM IR module, as an object to be linked."""
+
+    def work() -> bytes:
+        module, target_machine = optimized(text, machine)
+        return bytes(target_machine.emit_object(module))
+
+    return alone(work)
+
+
+def linked(code: bytes, machine: Machine, names: Sequence[str]) -> Code:
+    """Return functions of an object, ready to be called. LLVM aborts the process if it has none of such a name.
 
     All its sections are allocated from one contiguous range (use_lmm): otherwise LLVM may place constants more than
     2 GB from the code if that much is mapped in between, and abort the process.
     """
 
     def work() -> Code:
-        module, target_machine = optimized(text, machine)
-        names = [f.name for f in module.functions if not f.is_declaration]
-        engine = llvm.create_mcjit_compiler(module, target_machine, use_lmm=True)
+        target_machine = _target_machine(machine)
+        empty = llvm.parse_assembly(f'target triple = "{machine.triple}"')  # an engine cannot be made without a module
+        engine = llvm.create_mcjit_compiler(empty, target_machine, use_lmm=True)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        code = Code(next(_numbers), {name: engine.get_function_address(name) for name in names})
-        _engines[code.number] = engine
-        return code
+        found = Code(next(_numbers), {name: engine.get_function_address(name) for name in names})
+        _engines[found.number] = engine
+        return found
 
     return alone(work)
+
+
+def versions() -> tuple[str, ...]:
+    """Return the versions that machine code depends on: of llvmlite and LLVM."""
+    return llvmlite.__version__, *map(str, llvm.llvm_version_info)
 
 
 def optimized_text(text: str, machine: Machine) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
-    from layerline.compiler.layout import Columns
+    from layerline.compiler.layout import Layout
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Places, Plane
 
@@ -25,6 +25,8 @@ class Access(enum.Enum):
     """Accumulates into it: a gradient with several readers, or the sums of a shard or a run."""
     UPDATES = "updates"
     """Updates a parameter or an optimizer slot in place."""
+    OWNS = "owns"
+    """Uses it as its workspace, whatever it held before; nothing reads what it leaves there."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class KernelArgument:
 
     dtype: DType
     access: Access
-    layout: Plane | Places | Columns | int | None
+    layout: Plane | Places | Layout | int | None
     """An image; the source positions of pooled values in one; filters; a number of elements; or None: an array of the
     caller's, of any length."""
 
 
-def reads(layout: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
+def reads(layout: Plane | Places | Layout | int, dtype: DType = DType.F32) -> KernelArgument:
     """Return a read-only argument."""
     return KernelArgument(dtype, Access.READS, layout)
 
@@ -48,7 +50,7 @@ def given(dtype: DType = DType.F32) -> KernelArgument:
     return KernelArgument(dtype, Access.READS, None)
 
 
-def sets(layout: Plane | Places | Columns | int, dtype: DType = DType.F32) -> KernelArgument:
+def sets(layout: Plane | Places | Layout | int, dtype: DType = DType.F32) -> KernelArgument:
     """Return a write-only argument."""
     return KernelArgument(dtype, Access.SETS, layout)
 
@@ -61,6 +63,11 @@ def adds(layout: Plane | int, dtype: DType = DType.F32) -> KernelArgument:
 def updates(elements: int) -> KernelArgument:
     """Return an argument that is a parameter or an optimizer slot, updated in place."""
     return KernelArgument(DType.F32, Access.UPDATES, elements)
+
+
+def owns(elements: int) -> KernelArgument:
+    """Return an argument that is a kernel's workspace."""
+    return KernelArgument(DType.F32, Access.OWNS, elements)
 
 
 class Over(enum.Enum):

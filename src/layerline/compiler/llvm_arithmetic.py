@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
+from math import copysign
 from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import ir
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.llvm_values import I32, TYPES, known, vector_type
+from layerline.compiler.llvm_values import I32, I64, TYPES, known, vector_type
 from layerline.compiler.pen import ProgramPen
 from layerline.compiler.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from layerline.compiler.values import Index
 
 FLOATING: Final = (DType.F32, DType.F64)
 
@@ -28,7 +31,7 @@ class LlvmArithmetic(ProgramPen):
 
     def literal(self, number: int) -> Any:
         """Return an integer constant."""
-        return ir.Constant(TYPES[self.index_type], number)
+        return _constant(self.index_type, number, 1, copysign(1, number))
 
     def integer(self, operation: str, a: Any, b: Any) -> Any:
         """Return a + b, a - b, a * b, a // b or a % b."""
@@ -45,10 +48,7 @@ class LlvmArithmetic(ProgramPen):
 
     def constant(self, number: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number` in every lane."""
-        one = ir.Constant(TYPES[dtype], number)
-        return Value(
-            one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes), dtype, lanes
-        )
+        return Value(_constant(dtype, number, lanes, copysign(1, number)), dtype, lanes)
 
     def lane_numbers(self, lanes: int, first: int = 0) -> Value:
         """Return i32 lanes first, first+1, …"""
@@ -132,6 +132,15 @@ class LlvmArithmetic(ProgramPen):
         """Return not a."""
         return _like(a, self.builder.not_(a.raw))
 
+    def packed(self, truths: Sequence[Value]) -> Value:
+        """Return an i64 whose bits are the lanes of booleans, the first lane of the first lowest."""
+        b, bits, done = self.builder, ir.Constant(I64, 0), 0
+        for truth in truths:
+            whole = truth.raw if truth.lanes == 1 else b.bitcast(truth.raw, ir.IntType(truth.lanes))
+            bits = b.or_(bits, b.shl(b.zext(whole, I64), ir.Constant(I64, done)))
+            done += truth.lanes
+        return Value(bits, DType.I64, 1)
+
     def shifted_left(self, value: Value, count: int) -> Value:
         """Return an integer shifted left."""
         return _like(value, self.builder.shl(value.raw, self.like(value, count).raw))
@@ -184,12 +193,27 @@ class LlvmArithmetic(ProgramPen):
         first = self.builder.insert_element(undefined, value.raw, zero)
         return Value(self.builder.shuffle_vector(first, undefined, zeros), value.dtype, lanes)
 
+    def from_lanes(self, values: Sequence[Value]) -> Value:
+        """Return a vector of scalars, one per lane."""
+        if len(values) == 1:
+            return values[0]
+        raw: Any = ir.Constant(vector_type(values[0].dtype, len(values)), ir.Undefined)
+        for lane, value in enumerate(values):
+            raw = self.builder.insert_element(raw, value.raw, ir.Constant(I32, lane))
+        return Value(raw, values[0].dtype, len(values))
+
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
         """Return the lanes of a vector with the given numbers."""
         if len(which) == 1:
             return Value(self.builder.extract_element(value.raw, ir.Constant(I32, which[0])), value.dtype, 1)
-        undefined = ir.Constant(value.raw.type, ir.Undefined)
-        return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(which)), value.dtype, len(which))
+        undefined, *_ = _splat_constants(value.dtype, value.lanes)
+        return Value(self.builder.shuffle_vector(value.raw, undefined, _mask(tuple(which))), value.dtype, len(which))
+
+    def lane(self, value: Value, number: Index) -> Value:
+        """Return the lane of a vector with a number known at run time."""
+        if value.lanes == 1:
+            return value
+        return Value(self.builder.extract_element(value.raw, number.whole), value.dtype, 1)
 
     def shuffled(self, a: Value, b: Value, which: Sequence[int]) -> Value:
         """Return lanes of the concatenation of a and b, by number; a scalar if it is one lane."""
@@ -199,15 +223,15 @@ class LlvmArithmetic(ProgramPen):
             source = (a, b)[which[0] // a.lanes]
             lane = ir.Constant(I32, which[0] % a.lanes)
             return Value(self.builder.extract_element(source.raw, lane), a.dtype, 1)
-        return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(which)), a.dtype, len(which))
+        return Value(self.builder.shuffle_vector(a.raw, b.raw, _mask(tuple(which))), a.dtype, len(which))
 
-    def _intrinsic(self, name: str, value: Value, arguments: int) -> ir.Function:
-        """Return the LLVM intrinsic of a name, whose arguments and result all have the value's type."""
+    def _intrinsic(self, name: str, value: Value, arguments: int, more: Sequence[Any] = ()) -> ir.Function:
+        """Return the LLVM intrinsic of a name, whose result and first arguments all have the value's type."""
         typ = vector_type(value.dtype, value.lanes)
         assert value.dtype is not None  # noqa: S101 - not for booleans
         name = f"llvm.{name}." + f"v{value.lanes}" * (value.lanes > 1) + value.dtype.value
         found = self.inside.globals.get(name)
-        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments), name)
+        return found or ir.Function(self.inside, ir.FunctionType(typ, [typ] * arguments + [*more]), name)
 
 
 def _like(value: Value, raw: Any) -> Value:
@@ -218,7 +242,16 @@ def _truth(value: Value, raw: Any) -> Value:
     return Value(raw, None, value.lanes)
 
 
-def _mask(which: Sequence[int]) -> Any:
+@lru_cache(4096, typed=True)
+def _constant(dtype: DType | None, number: float, lanes: int, sign: float) -> Any:
+    """Return `number` in every lane. A constant is shared, so that its text is written once; `sign` tells 0 from −0."""
+    del sign
+    one = ir.Constant(TYPES[dtype], number)
+    return one if lanes == 1 else ir.Constant(ir.VectorType(TYPES[dtype], lanes), [one] * lanes)
+
+
+@lru_cache(4096)
+def _mask(which: tuple[int, ...]) -> Any:
     return ir.Constant(ir.VectorType(I32, len(which)), list(which))
 
 

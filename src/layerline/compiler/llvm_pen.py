@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.llvm_arithmetic import LlvmArithmetic
-from layerline.compiler.llvm_values import I32, I64, POINTER, TYPES, vector_type
+from layerline.compiler.llvm_values import I1, I32, I64, POINTER, TYPES, vector_type
 from layerline.compiler.pen import FLOATS, Function
 from layerline.compiler.values import Index, Pointer, Value, Variable
 
@@ -121,6 +121,23 @@ class LlvmPen(LlvmArithmetic):
         """Write code that runs only if `condition` holds."""
         with self.builder.if_then(condition.raw):
             yield
+
+    @contextmanager
+    def ones(self, bits: Value, most: int) -> Iterator[Index]:
+        """Write a loop over the numbers of the set bits of an i64, lowest first, ignoring bit `most` and above."""
+        b, zero, one = self.builder, ir.Constant(I64, 0), ir.Constant(I64, 1)
+        first = bits.raw if most >= I64.width else b.and_(bits.raw, ir.Constant(I64, (1 << most) - 1))
+        rest = self.variable(Value(first, DType.I64, 1))  # a phi of 64 bits is no index on a 32-bit machine
+        body, end = b.append_basic_block("one"), b.append_basic_block("one_end")
+        b.cbranch(b.icmp_unsigned("!=", first, zero), body, end)
+        b.position_at_end(body)
+        before = self.read(rest)
+        number = b.call(self._intrinsic("cttz", before, 1, (I1,)), [before.raw, ir.Constant(I1, 1)])
+        yield self.as_index(Value(number, DType.I64, 1))
+        after = b.and_(before.raw, b.sub(before.raw, one))
+        self.write(rest, Value(after, DType.I64, 1))
+        b.cbranch(b.icmp_unsigned("!=", after, zero), body, end)
+        b.position_at_end(end)
 
     def variable(self, initial: Value) -> Variable:
         """Return a variable initialized to `initial`; LLVM's SROA pass promotes its stack slot to a register."""

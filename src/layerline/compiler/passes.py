@@ -1,11 +1,13 @@
-"""Optimization passes: each is a function Program → Program, and `spec.check` runs after each.
+"""Optimization passes: each is a function Program → Program, and `spec.check` runs after each that changed it.
 
 fuse_relu     conv; relu                →  conv_relu
-fuse_pool     conv; pool; … gradients   →  conv_pool; … filter gradient over the pooled positions only
+fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
+winograd      conv, its gradients   →  Winograd's, by transformed tiles (winograd_pass.py)
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
 fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
-group_images  FC kernels for one image  →  for as many images as fit in the cache together
+filters_in_lanes  conv_filters          →  conv_few_taps, with filters in the lanes, if taps would leave lanes empty
+group_images  FC kernels for one image  →  for several images, processed together
 remove_dead_ops  removes ops whose results are never read
 """
 
@@ -14,31 +16,42 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
-from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile
+from layerline.compiler.kernels.conv_few_taps import few_taps
+from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
+from layerline.compiler.kernels.conv_pooled import pooled_filters, pooled_input
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes, as_planes
 from layerline.compiler.kernels.update import Reduce, Step, ToColumns
+from layerline.compiler.kernels.winograd import WinogradForward
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
+from layerline.compiler.winograd_pass import winograd
 
 if TYPE_CHECKING:
     from layerline.compiler.kernels.conv_formula import Convolution
     from layerline.compiler.machine import Machine
 
 
-def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True) -> Program:
-    """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory."""
+def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True, exact: bool = False) -> Program:
+    """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory; with `exact`, no
+    convolution is transformed.
+
+    A pass that changed nothing leaves nothing to check: six of eight in resnet20, where each check takes 4 ms.
+    """
     check(program, "build")
     for run in PASSES:
-        if run is not fuse_update or fuse_updates:
-            program = run(program, machine)
-            check(program, run.__name__)
+        if (run is not fuse_update or fuse_updates) and not (run is winograd and exact):
+            after = run(program, machine)
+            if after != program:
+                check(after, run.__name__)
+                program = after
     return program
 
 
@@ -86,7 +99,8 @@ def fuse_pool(program: Program, machine: Machine) -> Program:
     """conv(x → z); pool(z → u, at)  →  conv_pool(x → u, at), if windows neither overlap nor are padded.
 
     Backward:   pool_bwd(du, at → dz); [relu_bwd(dz, z → dy);] conv_filters(x, dy → dw)
-             →  [relu_bwd(du, u → g);] conv_at_filters(x, g, at → dw); and unpool(g, at → dy) if dy is still read.
+             →  [relu_bwd(du, u → g);] conv_pooled_filters(x, g, at → dw); conv_pooled_input(g, at, w → dx),
+    or, with few taps, conv_at_filters(x, g, at → dw); unpool(g, at → dy); conv_input(dy, w → dx).
     """
     uses = _DefUse(program)
     for pool in [op for op in program.ops if isinstance(op.kernel, PoolForward)]:
@@ -108,7 +122,7 @@ def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )
-    others = [op for op in uses.readers(pool["x"]) if op is not pool and not isinstance(op.kernel, ReLUBackward)]
+    others = [op for op in uses.readers(pool["x"]) if op != pool and not isinstance(op.kernel, ReLUBackward)]
     return disjoint and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 
 
@@ -141,17 +155,16 @@ def _pooled_backward(program: Program, conv: Convolution, pool: Op, back: Op, ma
         dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
         changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
         g = masked
-    shape = conv.shape
     for op in uses.readers(dy):
         if isinstance(op.kernel, BiasSum):
             changes[op] = (Op(BiasSum(conv.y), (g, op["db"])),)
         elif isinstance(op.kernel, ConvFilters):
-            tile = filters_tile(shape, machine, places=True)
-            kernel = replace(op.kernel, dy=conv.y, tile=tile, places=True, window=conv.pool)
-            changes[op] = (Op(kernel, (op["x"], g, at, op["dw"])),)
+            changes[op] = (Op(pooled_filters(op.kernel, conv, machine), (op["x"], g, at, op["dw"])),)
         elif isinstance(op.kernel, ConvInput):
-            unpool = Op(Unpool(conv.y, op.kernel.dy, conv.pool, shape.steps), (g, at, dy))
-            changes[op] = (unpool, op)
+            if kernel := pooled_input(op.kernel, conv, machine):
+                changes[op] = (Op(kernel, (g, at, op["w"], op["dx"])),)
+            else:
+                changes[op] = (Op(Unpool(conv.y, op.kernel.dy, conv.pool, conv.shape.steps), (g, at, dy)), op)
     return _replace_ops(program, changes)
 
 
@@ -244,17 +257,40 @@ def across(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops))
 
 
+def filters_in_lanes(program: Program, machine: Machine) -> Program:
+    """conv_filters(x, dy → dw)  →  conv_few_taps(x, dy → dw), if filters fill the lanes better than taps."""
+    ops = []
+    for op in program.ops:
+        kernel = few_taps(op.kernel, machine) if isinstance(op.kernel, ConvFilters) else None
+        ops.append(Op(kernel, op.buffers) if kernel else op)
+    return replace(program, ops=tuple(ops))
+
+
 CACHE_BYTES: Final = 512 * 1024
 """Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
+GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Memory limit of a group of images that exceeds the cache."""
+
+
+WINOGRAD_GROUP: Final = 8
+"""The least images of a group with transformed tiles: the filters are four times as large as by the definition, and are
+read once for all images of a group."""
 
 
 def group_images(program: Program, machine: Machine) -> Program:
     """Process as many images together, forward and backward, as fit in a core's cache; at most a shard.
 
-    FC layers then read their weights once for several images. This is scheduling only: the results are bit-identical.
+    FC layers then read their weights once for several images. A group that exceeds the cache is chosen if it moves less
+    memory: FC's weights once per group, each image's values out of the cache and back. This is scheduling only: the
+    results are bit-identical, except with transformed tiles, whose gradients of filters are summed within a group.
     """
     image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
-    group = max(1, min(program.shard_size, CACHE_BYTES // image_bytes))
+    weights = sum(op["w"].size * DType.F32.bytes for op in program.ops if isinstance(op.kernel, FCForward | FCInput))
+    group, larger = (max(1, min(program.shard_size, limit // image_bytes)) for limit in (CACHE_BYTES, GROUP_BYTES))
+    if weights / group > weights / larger + 2 * image_bytes:
+        group = larger
+    if any(isinstance(op.kernel, WinogradForward) for op in program.ops):
+        group = max(group, min(program.shard_size, WINOGRAD_GROUP))
     ops = []
     for op in program.ops:
         kernel = op.kernel
@@ -266,5 +302,16 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-PASSES: Final = (fuse_relu, fuse_pool, fuse_relu, fuse_update, fuse_copies, remove_dead_ops, across, group_images)
+PASSES: Final = (
+    fuse_relu,
+    fuse_pool,
+    fuse_relu,
+    winograd,
+    fuse_update,
+    fuse_copies,
+    remove_dead_ops,
+    across,
+    filters_in_lanes,
+    group_images,
+)
 """In order; fuse_relu runs twice, for a ReLU after the pool."""

@@ -114,6 +114,10 @@ class Pen(Arithmetic):
         """Write code that runs only if `condition` holds."""
 
     @abc.abstractmethod
+    def ones(self, bits: Value, most: int) -> AbstractContextManager[Index]:
+        """Write a loop over the numbers of the set bits of an i64, lowest first, ignoring bit `most` and above."""
+
+    @abc.abstractmethod
     def variable(self, initial: Value) -> Variable:
         """Return a variable initialized to `initial`."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernel import Access, Over
-from layerline.compiler.layout import Columns
+from layerline.compiler.layout import Layout
 from layerline.compiler.plane import Places, Plane, capacity
 from layerline.compiler.program import Per
 
@@ -120,7 +120,7 @@ def set_then_accumulated(program: Program) -> Iterator[Fault]:
     thread start at zero and are only accumulated into; a buffer per position is only set."""
     seen: set[Buffer] = set()
     for op, argument, buffer in _uses(program):
-        if argument.access is Access.READS or buffer.per is Per.ONCE:
+        if argument.access in (Access.READS, Access.OWNS) or buffer.per is Per.ONCE:
             continue
         sets = argument.access is Access.SETS
         wanted = buffer not in seen if buffer.per is Per.IMAGE else buffer.per is Per.POSITION
@@ -160,13 +160,14 @@ def only_parameters_updated(program: Program) -> Iterator[Fault]:
 
 
 def copies_in_sync(program: Program) -> Iterator[Fault]:
-    """A parameter's copies are written by the op that updates it, or by a later op that reads it."""
+    """A parameter's copies are written by the op that updates it, or by a later op that reads it or another copy."""
     copies = {tensor.homes[0][0]: [home for home, _ in tensor.homes[1:]] for tensor in program.tensors}
+    homes = {home: {other for other, _ in tensor.homes} for tensor in program.tensors for home, _ in tensor.homes}
     stale: dict[Buffer, tuple[Op, Buffer]] = {}
     for op in program.ops:
         for buffer in op.written:
             stale.update(dict.fromkeys(copies.get(buffer, ()), (op, buffer)))
-            if buffer in stale and stale[buffer][1] in op.buffers:
+            if buffer in stale and (homes[buffer] - stale.keys()).intersection(op.buffers):
                 del stale[buffer]
     for copy, (op, master) in stale.items():
         yield Fault(op.kernel.symbol, copy, f"is a copy of {master.name} and is not updated with it")
@@ -177,7 +178,7 @@ def layouts(program: Program) -> Iterator[Fault]:
     that layout."""
     homes = {home: layout for tensor in program.tensors for home, layout in tensor.homes}
     for op, argument, buffer in _uses(program):
-        if isinstance(argument.layout, Columns) and homes.get(buffer) != argument.layout:
+        if isinstance(argument.layout, Layout) and homes.get(buffer) != argument.layout:
             yield Fault(
                 op.kernel.symbol, buffer, f"is accessed as {argument.layout}, its layout is {homes.get(buffer)}"
             )
@@ -228,7 +229,7 @@ def _parameters(program: Program) -> set[Buffer]:
     return slots | {tensor.homes[0][0] for tensor in program.tensors}
 
 
-def _elements(layout: Plane | Places | Columns | int) -> int:
+def _elements(layout: Plane | Places | Layout | int) -> int:
     if isinstance(layout, int):
         return layout
     return layout.count if isinstance(layout, Places) else layout.size

@@ -55,6 +55,8 @@ class Task:
     """Whether biases and norms are exempt from weight decay."""
     muon: bool = False
     """Whether convolution filters are stepped by Muon, and only the rest by the optimizer."""
+    exact: bool = False
+    """Whether convolutions are computed by their definition everywhere, never by transformed tiles."""
     objective: Objective = CROSS_ENTROPY
     augmented: Steps | None = None
     """The augmentation applied while images are loaded."""
@@ -82,6 +84,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
         decay_weights_only=recipe.decay == "weights",
         muon=recipe.optimizer == "muon",
         objective=Objective(recipe.label_smoothing > 0, recipe.class_weights is not None),
+        exact=recipe.exact,
         augmented=None if augmentation is None else augmentation.steps,
         **images,
     )

@@ -39,7 +39,7 @@ def peak_speed(machine: Machine, threads: int) -> PeakSpeed:
     pen = LlvmPen.begin(module, machine, kernel.symbol, kernel.pointers, kernel.scalars)
     kernel.write(pen)
     pen.end()
-    code = jit.compile_text(str(module), machine)
+    code = jit.linked(jit.object_code(str(module), machine), machine, [kernel.symbol])
     function = code.function(kernel.symbol, [ctypes.c_void_p] * len(kernel.pointers) + [ctypes.c_int64])
     rates: list[float] = []
     speeds: list[float] = []

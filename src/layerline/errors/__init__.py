@@ -83,3 +83,7 @@ class DivergedError(_MessageError):
 
 class ImagesWarning(UserWarning):
     """Images passed to a model were rescaled as in training, or differ much from its training images."""
+
+
+class CodeCacheWarning(UserWarning):
+    """Cached machine code could not be trusted, so the network was compiled again."""

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 _NAMED: Final = """
     allow augment batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay device ema
-    engine epochs eps exclude file-column fit force gray group-by init label-by label-column label-smoothing labels
-    learning-rate limit momentum nesterov normalize optimizer out patience precision schedule seed seeds size skip-bad
-    split split-seed start-from step-epochs step-factor test threads validation warmup weight-decay within
+    engine epochs eps exact exclude file-column fit force gray group-by init label-by label-column label-smoothing
+    labels learning-rate limit momentum nesterov normalize optimizer out patience precision schedule seed seeds size
+    skip-bad split split-seed start-from step-epochs step-factor test threads validation warmup weight-decay within
 """
+SWITCHES: Final = ("exact", "gray", "nesterov")
 OPTIONS: Final = frozenset(_NAMED.split())
 """The flags that are arguments in Python; others, such as --checkpoint-every, exist only on the command line."""
 PHRASES: Final = {
@@ -98,7 +99,7 @@ def _reworded(text: str, names: Mapping[str, str]) -> str:
 
 def _argument(option: str, value: str, names: Mapping[str, str]) -> str:
     """Return `epochs=3`, or for the data, which is no keyword argument, only its name in quotes."""
-    value = str(value.split(",")) if option == "allow" else _written(value, switch=option in ("gray", "nesterov"))
+    value = str(value.split(",")) if option == "allow" else _written(value, switch=option in SWITCHES)
     return value if option == "data" else f"{_name(option, names)}={value}"
 
 

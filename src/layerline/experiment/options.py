@@ -160,6 +160,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("precision", "train", "text", "NAME", "--engine torch: float32, or bf16 (autocast)", "float32"),
     Option("threads", "train", "whole", "N", "number of threads [all cores this process may use]"),
+    Option(
+        "exact", "train", "switch", "YES", "compute every convolution directly, none by transformed tiles", _R.exact
+    ),
 )
 
 BY_KEY: Final = {option.key: option for option in OPTIONS}

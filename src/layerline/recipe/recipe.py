@@ -66,6 +66,8 @@ class Recipe:
     """Random changes to the training images."""
     init: str = "torch"
     seed: int = 0
+    exact: bool = False
+    """Whether convolutions are computed by their definition everywhere, never by transformed tiles."""
 
     def __post_init__(self) -> None:
         """Check every value, and convert NumPy's numbers to Python's."""
@@ -85,6 +87,7 @@ class Recipe:
         checks.number("step-epochs", self.step_epochs, low=0.0, high=1e6, open_low=True, none=True)
         checks.number("step-factor", self.step_factor, low=0.0, high=1.0, open_low=True)
         self._check_optimizer()
+        checks.switch("exact", self.exact)
         checks.number("label-smoothing", self.label_smoothing, low=0.0, high=1.0, open_high=True)
         for option, value, known in (
             ("best", self.best, BESTS),

@@ -41,3 +41,4 @@ class RecipeOptions(TypedDict, total=False):
     augment: str | Augmentation | None
     init: Literal["torch", "he", "xavier"]
     seed: int
+    exact: bool

@@ -113,6 +113,7 @@ class ConvNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         class_weights: str | tuple[float, ...] = "none",
         augment: str = "none",
         init: str = "torch",
+        exact: bool = False,
         random_state: int | np.random.RandomState | None = 0,
         engine: str = "compiled",
         threads: int | None = None,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import html
 import re
-import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +19,7 @@ from layerline.data.checking.brightness import Look
 from layerline.data.dataset import Dataset, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
+from layerline.errors.at_caller import warn
 from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
 from layerline.network.pytorch.to_torch import with_weights
@@ -172,7 +171,7 @@ class Model:
         """
         scaled, note = scale.brought(images, self._scale)
         if note is not None:
-            warned(note)
+            warn(note, ImagesWarning)
         look = Look(self.preprocessing.seen)
         look.add(scaled, self.preprocessing.maximum)
         _warn_of(look)
@@ -352,22 +351,11 @@ def preprocessing_of(data: Dataset) -> Preprocessing:
     return Preprocessing(fit, source.maximum, seen, deep=source.deep or source.maximum > BYTE)
 
 
-def warned(text: str) -> None:
-    """Issue an ImagesWarning at the caller's line: the nearest that is neither ours nor scikit-learn's."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
-        "layerline",
-        "sklearn",
-    ):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, ImagesWarning, stacklevel=level)
-
-
 def _warn_of(look: Look) -> None:
     """Issue an ImagesWarning if the images are unlike the training images."""
     remark = look.remark()
     if remark is not None:
-        warned(remark)
+        warn(remark, ImagesWarning)
 
 
 def _check_name(path: Path) -> None:

@@ -21,7 +21,7 @@ from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
-    from layerline.compiler.layout import Columns
+    from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
@@ -98,6 +98,11 @@ class ConvShape:
         """Return the offset of tap (r, s), or of run s in kernel row r, from the beginning of a patch."""
         return self.x.step(r, s, stride=self.dilation)
 
+    def run(self, number: Index) -> Index:
+        """Return the offset of a run from the beginning of a patch, by its number over all kernel rows."""
+        row, column = divmod(number, self.runs[1]) if self.runs[1] > 1 else (number, 0)
+        return self.x.step(row, column, stride=self.dilation)
+
     def along(self, p: Index | int, q: Index | int) -> Index | int:
         """Return the offset from a patch to that of the output p rows below and q columns to the right."""
         return self.x.step(p, q, stride=self.stride)
@@ -106,6 +111,11 @@ class ConvShape:
     def steps(self) -> tuple[int, int]:
         """Return the elements of x between adjacent output rows, and between adjacent output columns."""
         return self.x.steps(self.stride)
+
+    def places(self, window: tuple[int, int]) -> list[int]:
+        """Return the offsets from the patch of a window's first output to those of all its outputs, row by row."""
+        down, right = self.steps
+        return [i * down + j * right for i in range(window[0]) for j in range(window[1])]
 
     @property
     def label(self) -> str:
@@ -151,7 +161,7 @@ class Convolution:
         what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"
 
-    def arguments(self, x: Plane, w: Columns) -> dict[str, KernelArgument]:
+    def arguments(self, x: Plane, w: Layout) -> dict[str, KernelArgument]:
         """Return a kernel's arguments; the layouts of x and w depend on the implementation."""
         b = {"b": reads(self.shape.filters)} if self.bias else {}
         at = {"at": sets(Places(self.outputs, self.shape.steps, self.pool), DType.I32)} if self.places else {}
@@ -164,7 +174,5 @@ class Convolution:
 
     def finished(self, pen: Pen, window: list[Value]) -> tuple[Value, Value]:
         """Return the result for the sums of a window, row by row: the maximum, after ReLU, and its position."""
-        (down, right), (a, b) = self.shape.steps, self.pool
-        places = [i * down + j * right for i in range(a) for j in range(b)]
-        largest, place = first_largest(pen, list(zip(window, places, strict=True)))
+        largest, place = first_largest(pen, list(zip(window, self.shape.places(self.pool), strict=True)))
         return pen.relu(largest) if self.relu else largest, place

@@ -5,9 +5,9 @@ The math.  With dy (O, P, Q) the gradient of the convolution's output, before Re
     dx[c, h, w]    = Σ_o Σ_r Σ_s dy[o, p, q] · w[o, c, r, s]  over the p, q with p·sh + r·dh = h, q·sw + s·dw = w
 With a max pool after the convolution, dy is zero except at one position per window. The filter gradient is then
 computed over these positions only: a sum over the pooled outputs of dy · (the patch at that position), P·Q / (ph·pw)
-terms instead of P·Q. Positions may repeat. Terms are added image by image in the order p, q. The terms of dx are added
-row by row, h = p·sh + r·dh, in the order r, s, (vector of j), q, each a sum over o; with few weights, in the order s,
-(vector of j), q, each a sum over r and o.
+terms instead of P·Q. Positions may repeat. (kernels/conv_pooled.py skips zeros, too, and has the input gradient.) Terms
+are added image by image in the order p, q. The terms of dx are added row by row, h = p·sh + r·dh, in the order r, s,
+(vector of j), q, each a sum over o; with few weights, in the order s, (vector of j), q, each a sum over r and o.
 
 The schedule.  Lanes run over j, the taps of a run (kernels/conv.py), which are contiguous in x, dx and w, so nothing is
 transposed. ConvFilters keeps F filters × K runs × V vectors of dw in registers throughout an image. With positions,
@@ -148,7 +148,7 @@ class ConvFilters(Kernel):
         where = {(f, k, v): (f * rows.runs + k) * rows.padded + v * lanes for f, k, v in cells}
         sums = {cell: pen.variable(pen.load(dw, where[cell], lanes)) for cell in cells}
         # the runs of a tile are adjacent: one kernel row apart, or (dilated) one tap apart, with a kernel row per tile
-        starts = [self._run(region.k + k) + region.j for k in range(region.runs)]
+        starts = [shape.run(region.k + k) + region.j for k in range(region.runs)]
         patches = [pen.at(x, start) for start in starts]
         with pen.loop("p", self.dy.height) as p, pen.loop("q", self.dy.width) as q:
             g_at = self.dy.step(p, q, region.o)
@@ -160,11 +160,6 @@ class ConvFilters(Kernel):
                 self._sparse(pen, region, sums, [pen.at(patch, corner) for patch in patches], (dy, g_at), (at, here))
         for cell in cells:
             pen.store(pen.read(sums[cell]), dw, where[cell])
-
-    def _run(self, run: Index) -> Index | int:
-        """Return the offset of run number `run` in a patch."""
-        runs = self.shape.runs[1]
-        return self.shape.tap(run, 0) if runs == 1 else self.shape.tap(*divmod(run, runs))
 
     def _dense(
         self,

@@ -12,13 +12,16 @@ from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, fi
 from layerline.compiler.kernels.depthwise_lower import lower_depthwise
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
+from layerline.compiler.kernels.winograd_choice import gradient_border, input_border, tiles_border, wider
 from layerline.compiler.layout import Columns, Vector
 from layerline.compiler.plane import Plane
 from layerline.compiler.program import Kind, Op
 
 if TYPE_CHECKING:
     from layerline.compiler.builder import Builder, LayerValue
+    from layerline.compiler.kernels.winograd_choice import Sides
     from layerline.compiler.program import Buffer
+    from layerline.compiler.task import Task
     from layerline.layers import Conv, Depthwise
     from layerline.network import Node
 
@@ -27,9 +30,14 @@ MAX_PARTIAL_BYTES: Final = 64 * 1024 * 1024
 """Memory limit for the partial gradients of one convolution over all shards; above it, each item owns some filters."""
 
 
-def border(node: Node) -> tuple[int, int, int, int]:
-    """Return the zero border that a convolution needs around its input: (top, left, bottom, right)."""
-    return cast("Conv", node.layer).window.around(*node.input_shapes[0][1:])
+def border(node: Node, task: Task) -> Sides:
+    """Return the zero border that a convolution needs around its input."""
+    window = cast("Conv | Depthwise", node.layer).window.around(*node.input_shapes[0][1:])
+    if task.exact or node.layer.kind != "conv":
+        return window
+    layer, x, (O, P, Q) = cast("Conv", node.layer), Plane(*node.input_shapes[0]), node.shape
+    shape = ConvShape(x, O, layer.kernel, layer.stride, layer.dilation, window[:2], (P, Q), layer.groups)
+    return wider(window, input_border(shape))
 
 
 def lower(b: Builder, node: Node) -> None:
@@ -53,11 +61,14 @@ def lower_each_channel(b: Builder, node: Node) -> None:
 def _lower_groups(b: Builder, node: Node, groups: int, *, dilation: tuple[int, int], bias: bool) -> None:
     layer, x = cast("Conv | Depthwise", node.layer), b.value(node.inputs[0])
     O, P, Q = node.shape
-    top, left, _, _ = border(node)
+    top, left, _, _ = border(node, b.task)
     shape = ConvShape(x.plane, O, layer.kernel, layer.stride, dilation, (top, left), (P, Q), groups)
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
-    y, has_bias = b.output(node, Plane(O, P, Q), trained=True), bias or b.absorbs_norm(node)
+    margin = (0, 0, 0, 0)
+    if b.training and not b.task.exact:  # zeros around the gradient of y, for tiles
+        margin = wider(tiles_border(shape), gradient_border(shape) if x.needs_gradient else margin)
+    y, has_bias = b.output(node, Plane(O, P, Q), trained=True, margin=margin), bias or b.absorbs_norm(node)
     kernel = ConvForward(Convolution(shape, y.plane, has_bias), tile)
     rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)

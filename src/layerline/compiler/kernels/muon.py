@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.kernel import Kernel, given, reads, sets, updates
+from layerline.compiler.kernel import Kernel, given, owns, reads, sets, updates
 from layerline.compiler.kernels.loops import clear, vectors
 from layerline.compiler.kernels.optimizers import hyper
 from layerline.compiler.tile import balanced
@@ -87,7 +87,7 @@ class MuonDirection(Kernel):
         f = self.filters
         n, rows = f.lines * f.line, f.line if f.transposed else f.lines
         factor = {"factor": reads(1)} if self.clip else {}
-        own = {"X": sets(n), "Y": sets(n), "A": sets(rows * rows), "B": sets(rows * rows)}
+        own = {"X": owns(n), "Y": owns(n), "A": owns(rows * rows), "B": owns(rows * rows)}
         return {"g": reads(n), "v": updates(n), "hyper": given(), **factor, **own, "u": sets(n)}
 
     @property

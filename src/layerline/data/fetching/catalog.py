@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from layerline.errors import DataError
+from layerline.files.user_folder import user_folder
 from layerline.numbers import display
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -166,19 +164,7 @@ def default_folder() -> Path | None:
     """Return the default folder for named data sets; None if this user has no home folder."""
     import platformdirs
 
-    return own(platformdirs.user_data_dir)
-
-
-def own(folder: Callable[..., str]) -> Path | None:
-    """Return this user's folder for Layerline, from platformdirs; None if this user has no home folder.
-
-    folder: its function, which raises or returns a relative path if HOME is not set and the user is unknown.
-    """
-    try:
-        found = Path(folder("layerline", appauthor=False))
-    except RuntimeError:
-        return None
-    return found if found.is_absolute() else None
+    return user_folder(platformdirs.user_data_dir)
 
 
 def folder_of(name: str, data_dir: Path | None) -> Path:

@@ -3,12 +3,9 @@
 Cached data is verified before it is used. A cache file is called `<quick>-<content>.images`: `quick` is a digest of the
 names and sizes of the image files and of the options, `content` a digest of their bytes. The file starts with the
 pixels, followed by metadata as JSON, then by the length and SHA-256 of the metadata. The metadata includes the SHA-256
-of every 8 MiB block of pixels; all are verified, on all cores, before the first pixel is used. The folder and its files
-must belong to the current user, and no other user may be able to write to them; symbolic links are not followed. A file
-that fails any check is ignored and recreated.
-
-A file is written under a temporary name and then renamed, so that other processes see all of it or nothing. It is not
-flushed to disk: after a power failure, the digests of a half-written file do not match.
+of every 8 MiB block of pixels; all are verified, on all cores, before the first pixel is used. `files.private` has what
+makes the folder safe. A file that fails any check is ignored and recreated. After a power failure, the digests of a
+half-written file do not match.
 
 The pixels are read into memory. If they would take more than half of the free memory, they are copied to an unnamed
 temporary file in the same folder, and that file is mapped. The cache file itself is never mapped: if it were truncated,
@@ -22,35 +19,32 @@ import hashlib
 import json
 import mmap
 import os
-import stat
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from layerline.files.private import PrivateFolder, UnsafeError, opened, read_at
 from layerline.network.memory import free_bytes
 from layerline.system.cores import cores
 from layerline.system.workers import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from layerline.files.private import Unfinished
+
 ENDING: Final = ".images"
 _SEEN: Final = ".seen"
-_PART: Final = ".part"
 BLOCK: Final = 2**23
 _MAGIC: Final = b"layerline images 1\n"
 _LENGTH: Final = 8
 _DIGEST: Final = 32
 _TAIL: Final = _LENGTH + _DIGEST + len(_MAGIC)
 _MAX_METADATA: Final = 2**30
-_OLD: Final = 24 * 3600 * 10**9
-"""Age in nanoseconds at which an unfinished file is removed."""
-_OTHERS_WRITE: Final = 0o022
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,39 +57,13 @@ class CacheEntry:
     bytes: int
 
 
-class Unfinished:
-    """A cache file that is being written, under a temporary name."""
-
-    def __init__(self, folder: Path) -> None:
-        """Create the file. Raises OSError."""
-        handle, name = tempfile.mkstemp(_PART, ".", folder)
-        self.path = Path(name)
-        self.file = os.fdopen(handle, "w+b", buffering=0)
-
-    def write(self, content: bytes | memoryview) -> None:
-        """Append `content`. Raises OSError; earlier content can still be read."""
-        left = memoryview(content)
-        while left:
-            left = left[self.file.write(left) :]
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Return `count` bytes from `offset` of the content written so far. Raises OSError."""
-        return _at(self.file.fileno(), offset, count)
-
-    def drop(self) -> None:
-        """Remove the file, if it still has its temporary name."""
-        with contextlib.suppress(OSError):
-            self.file.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink()
-
-
 class Cache:
     """The cache folder. `refused` is the reason why it is not used, None if it is used."""
 
     def __init__(self, folder: Path) -> None:
         """Store the path; the folder is created only when it is needed."""
         self.folder = folder
+        self._private = PrivateFolder(folder)
         self.now = 0
         """The time of `begin`, in nanoseconds, by the clock of the file system."""
         self.refused: str | None = None
@@ -107,13 +75,10 @@ class Cache:
             return
         self._begun = True
         try:
-            there = os.path.lexists(self.folder)
+            there = self._private.check()
+            self.now = self._private.time()
             if there:
-                self.refused = _unsafe(self.folder.lstat(), "a folder")
-            if self.refused is None:
-                self.now = _time_at(self.folder)
-                if there:
-                    self._tidy()
+                self._private.tidy(self.now)
         except OSError as error:
             self.refused = error.strerror or str(error)
 
@@ -121,11 +86,11 @@ class Cache:
         """Return a new file to write to, creating the folder if needed. Raises OSError."""
         self.begin()
         if self.refused is None:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.refused = _unsafe(self.folder.lstat(), "a folder")
-        if self.refused is not None:
-            raise OSError(self.refused)
-        return Unfinished(self.folder)
+            try:
+                return self._private.part()
+            except UnsafeError as error:
+                self.refused = error.strerror
+        raise OSError(self.refused)
 
     def find(self, quick: str, content: Callable[[list[str]], str]) -> CacheEntry | None:
         """Return the cached images of files with this digest, None if there are none that can be trusted.
@@ -155,8 +120,7 @@ class Cache:
         part.write(text)
         part.write(len(text).to_bytes(_LENGTH, "big") + hashlib.sha256(text).digest() + _MAGIC)
         total = os.fstat(part.file.fileno()).st_size
-        part.path.replace(self.folder / f"{quick}-{content}{ENDING}")
-        part.file.close()
+        part.keep(f"{quick}-{content}{ENDING}")
         return CacheEntry(_shaped(pixels, whole), whole, total)
 
     def note(self, quick: str, content: str, metadata: Any) -> None:
@@ -166,42 +130,33 @@ class Cache:
             part = self.part()
             try:
                 part.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-                part.file.close()
-                part.path.replace(self.folder / f"{quick}-{content}{_SEEN}")
+                part.keep(f"{quick}-{content}{_SEEN}")
             finally:
                 part.drop()
 
     def noted(self, quick: str, content: str) -> Any:
         """Return a stored note; None if there is none that can be trusted."""
         try:
-            with _safely(self.folder / f"{quick}-{content}{_SEEN}") as file:
+            with opened(self.folder / f"{quick}-{content}{_SEEN}") as file:
                 size = os.fstat(file.fileno()).st_size
-                digest, _, text = _at(file.fileno(), 0, min(size, _MAX_METADATA)).partition(b"\n")
+                digest, _, text = read_at(file.fileno(), 0, min(size, _MAX_METADATA)).partition(b"\n")
             return json.loads(text) if hashlib.sha256(text).hexdigest().encode() == digest else None
         except (OSError, ValueError):
             return None
-
-    def _tidy(self) -> None:
-        """Remove unfinished files that are at least a day old, left by processes that were killed."""
-        for path in self.folder.iterdir():
-            if path.name.startswith(".") and path.name.endswith(_PART):
-                with contextlib.suppress(OSError):
-                    if path.lstat().st_mtime_ns < self.now - _OLD:
-                        path.unlink()
 
 
 def _opened(path: Path) -> CacheEntry | None:
     """Return the images in a cache file, None if it fails any check."""
     try:
-        with _safely(path) as file:
+        with opened(path) as file:
             handle = file.fileno()
             size = os.fstat(handle).st_size
-            tail = _at(handle, size - _TAIL, _TAIL) if size > _TAIL else b""
+            tail = read_at(handle, size - _TAIL, _TAIL) if size > _TAIL else b""
             length = int.from_bytes(tail[:_LENGTH], "big")
             start = size - _TAIL - length
             if not tail.endswith(_MAGIC) or not 0 < length < _MAX_METADATA or start <= 0:
                 return None
-            text = _at(handle, start, length)
+            text = read_at(handle, start, length)
             if hashlib.sha256(text).digest() != tail[_LENGTH : _LENGTH + _DIGEST]:
                 return None
             metadata = json.loads(text)
@@ -213,59 +168,6 @@ def _opened(path: Path) -> CacheEntry | None:
         return None
 
 
-@contextlib.contextmanager
-def _safely(path: Path) -> Iterator[Any]:
-    """Open a file for reading, if it is the current user's and no other can write to it. Raises OSError."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags)
-    with os.fdopen(handle, "rb") as file:
-        reason = _unsafe(os.fstat(handle), "a file")
-        if reason:
-            raise OSError(reason)
-        yield file
-
-
-def _time_at(folder: Path) -> int:
-    """Return the time, in nanoseconds, of the file system that a folder is or will be on. Raises OSError."""
-    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    with tempfile.TemporaryFile(dir=there) as file:
-        return os.fstat(file.fileno()).st_mtime_ns
-
-
-def _unsafe(found: os.stat_result, what: str) -> str | None:
-    """Return why a file or folder cannot be trusted, by its kind, owner and permissions; None if it can."""
-    right = stat.S_ISDIR if what == "a folder" else stat.S_ISREG
-    if not right(found.st_mode):
-        return f"it is not {what}"
-    user = getattr(os, "geteuid", None)
-    if user is None:  # Windows: what is in a user's own folder is theirs
-        return None
-    if found.st_uid != user():
-        return "it belongs to another user"
-    return "other users can write to it" if found.st_mode & _OTHERS_WRITE else None
-
-
-def _at(handle: int, offset: int, count: int) -> bytes:
-    """Return `count` bytes of an open file from `offset`. Raises OSError if it has fewer."""
-    pieces, left = [], count
-    while left:
-        piece = _pread(handle, left, offset + count - left)
-        if not piece:
-            raise OSError("the file is shorter than it was")
-        pieces.append(piece)
-        left -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _pread(handle: int, count: int, offset: int) -> bytes:
-    pread = getattr(os, "pread", None)
-    if pread is not None:
-        found: bytes = pread(handle, count, offset)
-        return found
-    os.lseek(handle, offset, os.SEEK_SET)
-    return os.read(handle, count)
-
-
 def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], list[str]]:
     """Return the first `size` bytes of a file, and the SHA-256 (hex) of each block. Raises OSError.
 
@@ -274,9 +176,9 @@ def _taken(handle: int, size: int, folder: Path) -> tuple[NDArray[np.uint8], lis
     if size <= free_bytes() // 2:
         buffer = np.empty(size, np.uint8)
         return buffer, _digests(handle, size, buffer)
-    with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=_PART) as copy:
+    with PrivateFolder(folder).unnamed() as copy:
         for start in range(0, size, BLOCK):
-            copy.write(_at(handle, start, min(BLOCK, size - start)))
+            copy.write(read_at(handle, start, min(BLOCK, size - start)))
         copy.flush()
         mapped = mmap.mmap(copy.fileno(), size, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, np.uint8, size), _digests(copy.fileno(), size)
@@ -296,7 +198,7 @@ def _digests(handle: int, size: int, buffer: NDArray[np.uint8] | None = None) ->
     """
 
     def one(start: int) -> str:
-        block = _at(handle, start, min(BLOCK, size - start))
+        block = read_at(handle, start, min(BLOCK, size - start))
         if buffer is not None:
             buffer[start : start + len(block)] = np.frombuffer(block, np.uint8)
         return hashlib.sha256(block).hexdigest()

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.photos.cache import Cache, Unfinished
+    from layerline.data.photos.cache import Cache
+    from layerline.files.private import Unfinished
 
     Pixels = NDArray[Any]
 

@@ -21,8 +21,9 @@ from layerline.system.cores import cores
 from layerline.system.workers import spread
 
 if TYPE_CHECKING:
-    from layerline.data.photos.cache import Cache, CacheEntry, Unfinished
+    from layerline.data.photos.cache import Cache, CacheEntry
     from layerline.data.photos.decoding import File
+    from layerline.files.private import Unfinished
 
 _FORMAT: Final = 3
 """Version of the metadata format; `image_file.VERSION` is that of the pixels."""

@@ -15,10 +15,11 @@ from layerline.data.dataset import Example
 from layerline.data.fetching import catalog
 from layerline.data.part import Digested
 from layerline.data.photos.bad_images import MAX_BAD, BadFile, check_bad
-from layerline.data.photos.cache import Unfinished, digest_of
+from layerline.data.photos.cache import digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
 from layerline.data.photos.image_stack import ImageStack, reorder
+from layerline.files.private import Unfinished
 from layerline.numbers import display
 
 if TYPE_CHECKING:

@@ -36,10 +36,11 @@ class FitOptions(TypedDict, total=False):
     class_weights: Literal["none", "balanced", "sqrt"] | Sequence[float] | None
     augment: str | Augmentation | None
     seed: int
+    exact: bool
 
 
 _WITH_ANY: Final = frozenset(
-    ("epochs", "batch_size", "clip_norm", "label_smoothing", "class_weights", "augment", "seed")
+    ("epochs", "batch_size", "clip_norm", "label_smoothing", "class_weights", "augment", "seed", "exact")
 )
 """Options that do not belong to the optimizer or its schedule."""
 _LOSS: Final = "omit it: the loss is the cross-entropy of the logits; see label_smoothing= and class_weights="
