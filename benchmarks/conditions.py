@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 import subprocess
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from layerline.engines.bench import spread
+from layerline.system.steal import steal
+
+__all__ = ["RESULTS", "conditions", "file_system", "spread", "steal", "write"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,23 +38,10 @@ def conditions() -> dict[str, Any]:
     }
 
 
-def steal() -> float:
-    """Return the steal time of this machine's cores since boot in seconds (Linux), else 0."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return 0.0
-    return int(stat.read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
-
-
 def file_system() -> str:
     """Return the file system type of the temporary folder (TMPDIR)."""
     found = subprocess.run(["df", "--output=fstype", tempfile.gettempdir()], capture_output=True, text=True, check=True)
     return found.stdout.split()[-1]
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Return minimum, median and maximum."""
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def write(name: str, result: dict[str, Any]) -> None:

@@ -462,7 +462,14 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     assert run(folder, "--version").stdout == f"layerline {layerline.__version__}\n"
     said = []
     names = ("", "train", "evaluate", "runs", "compare", "new", "describe", "data", "data show", "fmt", "engine")
-    for line in (*(f"{name} --help" for name in names), "engine show -h", "engine check -h", "train --help-all"):
+    for line in (
+        *(f"{name} --help" for name in names),
+        "engine show -h",
+        "engine check -h",
+        "engine bench -h",
+        "engine profile -h",
+        "train --help-all",
+    ):
         arguments = line.split()
         ended = run(folder, *arguments)
         assert ended.returncode == 0

@@ -164,16 +164,19 @@ def test_memory_of_any_bits_trains_to_the_same(text: str, recipe: Recipe, machin
 
 @pytest.mark.parametrize(("text", "recipe", "machine"), CASES)
 def test_memory_of_any_bits_predicts_the_same(text: str, recipe: Recipe, machine: Machine) -> None:
-    """Predictions in scratches full of NaN, or of random bits, are those in zeros."""
+    """Predictions in scratches full of NaN, or of random bits, are those in zeros, on a desk too."""
     images, e = images_for(text), engine(text, recipe, machine)
     fresh = seen(e, images)
-    assert e._weighed is not None
-    predictor = e._weighed[1]
+    (weighed,) = e._weighed.values()
+    predictor, first = weighed.predictor, images.source.images[images.indices[:1]]
+    e.probabilities(first)
+    (desk,) = weighed.desks._free
     for poison in POISONS:
-        for scratch in predictor._scratches:
+        for scratch in (*predictor._scratches, desk._arrays["scratch"]):
             schedule = predictor.compiled.schedule
             assert overwrite(scratch, schedule.in_scratch, schedule, poison) > 0
         same_bits(seen(e, images), fresh)
+        np.testing.assert_array_equal(e.probabilities(first)[0], fresh["probabilities"][0])
 
 
 @pytest.mark.parametrize(("text", "recipe", "machine"), CASES)

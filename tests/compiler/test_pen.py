@@ -23,6 +23,7 @@ from layerline.compiler.driver import write_module
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, KernelArgument, reads, sets
 from layerline.compiler.kernels.exchange import Exchange
+from layerline.compiler.kernels.peak import Peak
 from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.pen import Pen
@@ -401,6 +402,8 @@ ELSEWHERE: Final = {"counted", "read", "write", "at", "load", "pointer", "scalar
 """Words that the bodies above are full of."""
 CALLED: Final = {"call_address"}
 """What machine code calls is Python's: `test_a_function_of_the_caller_gets_its_number`."""
+CLOCK: Final = {"ticks"}
+"""What it reads is no function of its arguments: `test_the_clock_advances`."""
 INTEGERS: Final = {"literal", "integer", "compared", "index_type"}
 """What Index is made of."""
 
@@ -409,7 +412,16 @@ def test_every_word_of_a_kernel_s_pen_is_tried() -> None:
     """A new word comes with a line above."""
     words = {name for name, _ in inspect.getmembers(Pen) if not name.startswith("_")}
     tried = {name.partition(" ")[0] for name in WORDS} | (PLACES.keys() & words) | BODIES.keys()
-    assert words == tried | ELSEWHERE | INTEGERS | CALLED
+    assert words == tried | ELSEWHERE | INTEGERS | CALLED | CLOCK
+
+
+def test_the_clock_advances() -> None:
+    """The clock is read where the kernel says: before and after four million multiply-adds, each waiting for the last
+    (at 6 GHz and 4 cycles each 2.7 ms; the slowest clocks tick 20 million times a second)."""
+    kernel, ticks = Peak(host().lanes, 8), aligned(2, np.int64)
+    arrays = {name: aligned(8 * kernel.lanes, fill=0.5) for name in ("a", "b", "s")}
+    run(kernel, host(), {**arrays, "ticks": ticks}, images=1_000_000)
+    assert ticks[1] - ticks[0] > 50_000
 
 
 def test_a_function_of_the_caller_gets_its_number() -> None:

@@ -109,16 +109,15 @@ def test_an_interrupted_prediction(
     in_pieces(monkeypatch)
     model = fresh(run.model)
     expected = model.predict_proba(images)
-    engine = model._ready()
+    engine = model.engine_with_weights()
     assert isinstance(engine, CompiledEngine)
-    assert engine._weighed is not None
-    whole = engine._weighed[1]
+    whole = next(iter(engine._weighed.values())).predictor
     for call in (1, 2, 7, 30):
-        whole._function = signalling = Signalling(whole._function, timeout, call)
+        whole.function = signalling = Signalling(whole.function, timeout, call)
         with pytest.raises(TooLateError):
             model.predict_proba(images)
         assert signalling.at_work == 0
-        whole._function = signalling.function
+        whole.function = signalling.function
         assert threads_of_ours() == 0
         np.testing.assert_array_equal(model.predict_proba(images), expected)
 
@@ -168,11 +167,10 @@ def test_a_handler_asks_the_model_that_is_asked(
     model, said = fresh(run.model), []
     expected = model.predict_proba(images)
     before = signal.signal(signal.SIGUSR1, lambda *_: said.append(model.predict_proba(images[:300])))
-    engine = model._ready()
+    engine = model.engine_with_weights()
     assert isinstance(engine, CompiledEngine)
-    assert engine._weighed is not None
-    whole = engine._weighed[1]
-    whole._function = Signalling(whole._function, signal.SIGUSR1, 5)
+    whole = next(iter(engine._weighed.values())).predictor
+    whole.function = Signalling(whole.function, signal.SIGUSR1, 5)
     try:
         np.testing.assert_array_equal(model.predict_proba(images), expected)
     finally:

@@ -104,6 +104,14 @@ class Kernel(abc.ABC):
         """Return the scalars besides the images or the item: `images` and `shards` of the step, STEP_SCALARS."""
         return ()
 
+    def multiply_adds(self, images: int) -> int:
+        """Return the multiply-adds of its formula for `images` images; 0 if it is not a sum of products.
+
+        An implementation that needs fewer, such as one that skips zeros, counts the same, so that rates compare.
+        """
+        del images
+        return 0
+
     @abc.abstractmethod
     def write(self, pen: Pen) -> None:
         """Write the function's body."""

@@ -183,6 +183,13 @@ class LlvmPen(LlvmArithmetic):
             self.builder.store(part.raw, self.at(to, done).raw, align=pointer.dtype.bytes)
             done += piece
 
+    def ticks(self) -> Value:
+        """Return the CPU's clock, a 64-bit integer that advances at a constant rate."""
+        x86 = self.machine.triple.startswith("x86_64")  # where the cycle counter counts at a constant rate
+        name = "llvm.readcyclecounter" if x86 else "llvm.readsteadycounter"
+        function = self.inside.globals.get(name) or ir.Function(self.inside, ir.FunctionType(I64, []), name)
+        return Value(self.builder.call(function, []), DType.I64, 1)
+
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
         """Prefetch the cache line of an element; an address outside mapped memory is harmless."""
         name = "llvm.prefetch.p0"

@@ -148,6 +148,10 @@ class Pen(Arithmetic):
         """Call a C function of int arguments by address."""
 
     @abc.abstractmethod
+    def ticks(self) -> Value:
+        """Return the CPU's clock, a 64-bit integer that advances at a constant rate."""
+
+    @abc.abstractmethod
     def prefetch(self, pointer: Pointer, index: Index | int) -> None:
         """Prefetch the cache line of an element; an address outside mapped memory is harmless."""
 

@@ -11,11 +11,14 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.loss import CROSS_ENTROPY, Objective
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
 from layerline.compiler.program import Kind
+from layerline.data.dataset import channels_last
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from layerline.compiler.kernels.optimizers import Optimizer
     from layerline.data.augment.augmentation import Steps
-    from layerline.data.dataset import ImageSet, Scaling
+    from layerline.data.dataset import Scaling
     from layerline.recipe import Recipe
 
 
@@ -87,11 +90,11 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
     )
 
 
-def storage_of(images: ImageSet, scaling: Scaling) -> dict[str, Any]:
-    """Return what a task needs to know of the images: the type of their pixels, their order, and their scaling."""
+def storage_of(images: NDArray[Any], scaling: Scaling) -> dict[str, Any]:
+    """Return what a task needs to know of images (N, C, H, W): the type of their pixels, their order, their scaling."""
     return {
-        "source": {"uint8": DType.U8, "float32": DType.F32}[images.images.dtype.name],
-        "channels_last": images.channels_last,
+        "source": {"uint8": DType.U8, "float32": DType.F32}[images.dtype.name],
+        "channels_last": channels_last(images),
         "even_scaling": len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1,
     }
 

@@ -65,9 +65,14 @@ class ImageSet:
 
     @property
     def channels_last(self) -> bool:
-        """Whether images are stored as H, W, C (with one channel both orders are the same: False)."""
-        _, C, H, W = self.images.shape
-        return C > 1 and self.images.strides[1] == self.images.itemsize and H * W > 1
+        """Whether the images are stored as H, W, C."""
+        return channels_last(self.images)
+
+
+def channels_last(images: NDArray[Any]) -> bool:
+    """Return whether images (N, C, H, W) are stored as H, W, C (with one channel both orders are the same: False)."""
+    _, C, H, W = images.shape
+    return C > 1 and images.strides[1] == images.itemsize and H * W > 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
@@ -13,6 +13,8 @@ from layerline.compiler.folding import folded_weights
 from layerline.compiler.kernels.step_lower import slots_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import storage_of, task_of
+from layerline.data.dataset import channels_last
+from layerline.engines.desk import Desks
 from layerline.engines.epoch_tables import constants, step_scalars, tables
 from layerline.engines.exchanger import Exchanger
 from layerline.engines.interface import Engine, Outputs, Running, State
@@ -30,10 +32,21 @@ if TYPE_CHECKING:
     from layerline.compiler.task import Task
     from layerline.data.dataset import ImageSet, Scaling, Split
     from layerline.engines.arena import Memory
+    from layerline.engines.desk import Desk
     from layerline.engines.epoch import Epoch
     from layerline.engines.ranks import Ranks
     from layerline.network import Network
     from layerline.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighed:
+    """A predictor with the weights of one version of the engine's state."""
+
+    version: int
+    predictor: Predictor
+    weights: Memory
+    desks: Desks
 
 
 @final
@@ -64,7 +77,7 @@ class CompiledEngine(Engine):
         self._fuse_updates = fuse_updates
         self._constants = constants(recipe, scaling)
         self._trainer: Trainer | None = None
-        self._weighed: tuple[int, Predictor, Memory] | None = None
+        self._weighed: dict[tuple[np.dtype[Any], bool], _Weighed] = {}
         self._version = 0
         self._state = _first_state(network, recipe)
         self._counters = _counters(network, self._state)
@@ -109,7 +122,7 @@ class CompiledEngine(Engine):
 
     def memory(self, images: ImageSet, batch_size: int) -> int:
         """Return the bytes that training on these images needs: both Programs, and the copies of the state."""
-        task, predict = self._task(images, training=True), self._task(images, training=False)
+        task, predict = self._task(images.images, training=True), self._task(images.images, training=False)
         tasks = (replace(task, batch_size=self._most_images(batch_size)), predict)
         return needed(self._network, self._recipe, tasks, self._machine, self._threads)
 
@@ -119,9 +132,9 @@ class CompiledEngine(Engine):
 
     def prepared(self, images: ImageSet) -> bool:
         """Return whether code and memory to train and evaluate on images with this memory layout exist."""
-        predictor = None if self._weighed is None else self._weighed[1]
-        made = {each.compiled.task for each in (self._trainer, predictor) if each is not None}
-        return {self._task(images, training=training) for training in (True, False)} <= made
+        predictors = [each.predictor for each in self._weighed.values()]
+        made = {each.compiled.task for each in (self._trainer, *predictors) if each is not None}
+        return {self._task(images.images, training=training) for training in (True, False)} <= made
 
     def progress(self) -> int:
         """Return the number of steps of the epoch done by the current or last call of `train`."""
@@ -161,17 +174,34 @@ class CompiledEngine(Engine):
         state.
         """
         self._check(split.source, split.indices)
-        predictor, weights = self._predictor_for(self._task(split.source, training=False))
+        found = self._weighed_for(split.source.images)
+        predictor, weights = found.predictor, found.weights
         if self.ranks.size == 1:
             return predictor.run(weights, split.source, split.indices)
         bounds = self.ranks.bounds(len(split), CHUNK)
         first, last = self.ranks.part(len(split), CHUNK)
-        found = predictor.run(weights, split.source, np.ascontiguousarray(split.indices[first:last]))
+        mine = predictor.run(weights, split.source, np.ascontiguousarray(split.indices[first:last]))
         outputs = Outputs.empty(len(split), self._network.classes)
-        outputs.probabilities[first:last], outputs.losses[first:last] = found.probabilities, found.losses
+        outputs.probabilities[first:last], outputs.losses[first:last] = mine.probabilities, mine.losses
         self.ranks.complete(outputs.probabilities, bounds)
         self.ranks.complete(outputs.losses, bounds)
         return outputs
+
+    def probabilities(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of images as `evaluate` does, those of a few images within microseconds.
+
+        Safe in the same situations. Every rank computes those of a few images itself.
+        """
+        if images.shape[1:] != self._network.input_shape:
+            raise ValueError(f"the images are {images.shape}, the network's input is {self._network.input_shape}")
+        found = self._weighed_for(images, any_layout=True)
+        if len(images) <= found.predictor.few:
+            return found.desks.probabilities(images)
+        return super().probabilities(images)
+
+    def desk(self, images: NDArray[Any]) -> Desk:
+        """Return memory for images of this type, with the current weights."""
+        return self._weighed_for(images, any_layout=True).desks.take()
 
     def state(self) -> State:
         """Return a copy of the weights and the optimizer's tensors."""
@@ -202,7 +232,7 @@ class CompiledEngine(Engine):
         facts = {"cpu": m.cpu, "triple": m.triple, "lanes": m.lanes, "fma": m.fma, "threads": self._threads}
         return facts if self.ranks.size == 1 else {**facts, "ranks": self.ranks.size}
 
-    def _task(self, images: ImageSet, *, training: bool) -> Task:
+    def _task(self, images: NDArray[Any], *, training: bool) -> Task:
         task = task_of(self._recipe, training=training, **storage_of(images, self._scaling))
         task = replace(task, fuse_updates=self._fuse_updates)
         if not training or self.ranks.size == 1:
@@ -215,7 +245,7 @@ class CompiledEngine(Engine):
         return last - first
 
     def _trainer_for(self, images: ImageSet) -> Trainer:
-        task = self._task(images, training=True)
+        task = self._task(images.images, training=True)
         if self._trainer is None or self._trainer.compiled.task != task:
             before = self._trainer
             trainer = Trainer(self._code_for(task), self._network.classes, self._threads, self._constants)
@@ -224,19 +254,27 @@ class CompiledEngine(Engine):
             self._trainer = trainer
         return self._trainer
 
-    def _predictor_for(self, task: Task) -> tuple[Predictor, Memory]:
-        """Return the predictor with the current weights: the cached one, or a new one, so that calls in progress are
-        not affected."""
-        version, cached = self._version, self._weighed
-        if cached is not None and cached[0] == version and cached[1].compiled.task == task:
-            return cached[1:]
-        if cached is None or cached[1].compiled.task != task:
-            predictor = Predictor(self._code_for(task), self._network, self._threads, self._constants)
+    def _weighed_for(self, images: NDArray[Any], *, any_layout: bool = False) -> _Weighed:
+        """Return the predictor for images (N, C, H, W) of this type and memory layout, with the current weights.
+
+        It is the cached one, or a new one, so that calls in progress are not affected. any_layout: an existing one for
+        images with another memory layout will do.
+        """
+        layout = channels_last(images)
+        cached = self._weighed.get((images.dtype, layout))
+        if cached is None and any_layout:
+            cached = self._weighed.get((images.dtype, not layout))
+        version = self._version
+        if cached is not None and cached.version == version:
+            return cached
+        if cached is None:
+            code = self._code_for(self._task(images, training=False))
+            predictor = Predictor(code, self._network, self._threads, self._constants)
         else:
-            predictor = cached[1]
+            predictor, layout = cached.predictor, cached.predictor.compiled.task.channels_last
         weights = predictor.weighed(folded_weights(self._network, self.state().averaged))
-        self._weighed = (version, predictor, weights)
-        return predictor, weights
+        self._weighed[images.dtype, layout] = made = _Weighed(version, predictor, weights, Desks(predictor, weights))
+        return made
 
     def _check(self, images: ImageSet, order: NDArray[np.int64]) -> None:
         """Raise ValueError if machine code, which checks nothing, would access memory out of bounds: our bug."""
@@ -259,7 +297,7 @@ class CompiledEngine(Engine):
 
     def _check_drawn(self, epoch: Epoch) -> None:
         """Raise ValueError if the augmentation tables are not those that the code reads: our bug."""
-        drawn, steps = epoch.drawn, self._task(epoch.images, training=True).augmented
+        drawn, steps = epoch.drawn, self._task(epoch.images.images, training=True).augmented
         if steps != (None if drawn is None else drawn.steps):
             raise ValueError(f"the epoch's tables are not those of augment={self._recipe.as_dict()['augment']}")
         for table, columns, dtype in () if drawn is None else drawn.tables:

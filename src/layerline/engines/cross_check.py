@@ -222,7 +222,7 @@ def _compiled_values(
     indices: NDArray[np.int64],
     threads: int,
 ) -> NDArray[np.float32]:
-    task = task_of(recipe, training=False, **storage_of(images, data.scaling))
+    task = task_of(recipe, training=False, **storage_of(images.images, data.scaling))
     code = compilation.compile_network(part, host(), replace(task, end=End.VALUES))
     predictor = Predictor(code, part, threads, constants(recipe, data.scaling))
     memory = predictor.weighed(folded_weights(part, {name: weights[name] for name in part.weights}))

@@ -11,7 +11,7 @@ import ctypes
 import functools
 import platform
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 _KNOWN: Final = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 _DEFAULT: Final = ctypes.c_void_p(-1)
 """FE_DFL_ENV of glibc and musl."""
-_SIZE: Final = 256
-"""Bytes; a fenv_t has 32 on x86-64 and 8 on aarch64."""
+_Mode: Final = ctypes.c_char * 256
+"""Memory for a fenv_t, which has 32 bytes on x86-64 and 8 on aarch64."""
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    """Return the math library: the one that Python has loaded, or glibc's."""
-    loaded = ctypes.CDLL(None)
-    return loaded if hasattr(loaded, "fesetenv") else ctypes.CDLL("libm.so.6")
+def _functions() -> tuple[Any, Any]:
+    """Return fegetenv and fesetenv of the math library: the one that Python has loaded, or glibc's."""
+    loaded = ctypes.PyDLL(None)  # calls that take 10 ns: releasing the GIL would take longer
+    library = loaded if hasattr(loaded, "fesetenv") else ctypes.PyDLL("libm.so.6")
+    return library.fegetenv, library.fesetenv
 
 
 def in_ieee_mode(work: Callable[[], None]) -> None:
@@ -39,11 +40,11 @@ def in_ieee_mode(work: Callable[[], None]) -> None:
     if not _KNOWN:
         work()
         return
-    library = _library()
-    before = ctypes.create_string_buffer(_SIZE)
-    library.fegetenv(before)
+    get, put = _functions()
+    before = _Mode()
+    get(before)
     try:
-        library.fesetenv(_DEFAULT)
+        put(_DEFAULT)
         work()
     finally:
-        library.fesetenv(before)
+        put(before)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from layerline.data.dataset import ImageSet, Split
 from layerline.engines.ranks import ALONE
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.data.dataset import ImageSet, Split
+    from layerline.engines.desk import Desk
     from layerline.engines.epoch import Epoch
     from layerline.engines.ranks import Ranks
 
@@ -152,6 +153,20 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def evaluate(self, split: Split) -> Outputs:
         """Return probabilities and losses of every image of `split` with the current weights."""
+
+    def probabilities(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities of images (N, C, H, W) as in an ImageSet, float32 (N, K), with the current weights.
+
+        They are those that `evaluate` returns, bit for bit.
+        """
+        n = len(images)
+        split = Split(ImageSet(images, np.zeros(n, np.int32)), np.arange(n, dtype=np.int64))
+        return self.evaluate(split).probabilities
+
+    def desk(self, images: NDArray[Any]) -> Desk | None:
+        """Return memory to predict a few images of this type and size repeatedly; None if that would gain nothing."""
+        del images
+        return None
 
     @abc.abstractmethod
     def state(self) -> State:

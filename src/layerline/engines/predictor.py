@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -28,6 +29,8 @@ CHUNK: Final = 256
 """Maximum images that a thread processes at a time."""
 WORK: Final = 1 << 30
 """Multiply-adds that a thread does between checks for a stop request: tens of milliseconds."""
+FEW: Final = 1 << 24
+"""Multiply-adds, or 16 times the pixels, of the images that count as few: less than a millisecond."""
 
 
 @final
@@ -46,12 +49,12 @@ class Predictor:
         if any(b in schedule.in_arena for op in schedule.program.ops for b in op.written):
             raise ValueError("a forward-only Program writes to its arena, which all calls share")
         self.compiled = code
-        self._classes, self._shape = network.classes, network.nodes[-1].shape
-        self._threads, self._constants = threads, dict(constants)
+        self.network, self.threads, self.constants = network, threads, dict(constants)
         self._chunk = min(CHUNK, max(schedule.program.group, WORK // max(1, network.multiply_adds)))
+        self.few = max(1, min(self._chunk, FEW // (network.multiply_adds + 16 * math.prod(network.input_shape))))
         types = [ctypes.c_int64] * len(PREDICT_SCALARS)
-        self._pointers = tuple(predict_pointers(schedule.program))
-        self._function = code.code.function("predict", [ctypes.c_void_p] * len(self._pointers) + types)
+        self.pointers = tuple(predict_pointers(schedule.program))
+        self.function = code.code.function("predict", [ctypes.c_void_p] * len(self.pointers) + types)
         self._scratches: deque[NDArray[np.uint8]] = deque(maxlen=threads)
 
     def weighed(self, weights: dict[str, NDArray[np.float32]]) -> Memory:
@@ -64,14 +67,14 @@ class Predictor:
     def run(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> Outputs:
         """Return the network's outputs for the images at `indices`. Raises StoppedError like Workers."""
         n = len(indices)
-        outputs = Outputs.empty(n, self._classes)
+        outputs = Outputs.empty(n, self.network.classes)
         labels, probabilities, losses = images.labels, outputs.probabilities, outputs.losses
         self._write(weights, images, indices, {"labels": labels, "probabilities": probabilities, "losses": losses})
         return outputs
 
     def values(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the last layer's values for the images at `indices`, float32 (N, *shape); for End.VALUES."""
-        outputs = np.empty((len(indices), *self._shape), np.float32)
+        outputs = np.empty((len(indices), *self.network.nodes[-1].shape), np.float32)
         self._write(weights, images, indices, {"values": outputs})
         return outputs
 
@@ -85,14 +88,14 @@ class Predictor:
             "images": images.images,
             "order": indices,
             **outputs,
-            **self._constants,
+            **self.constants,
         }
         starts = iter(range(0, n, self._chunk))
 
         def piece(scratch: NDArray[np.uint8], start: int) -> None:
             buffers = {**arrays, "scratch": scratch}  # this closure keeps alive what machine code writes to
-            pointers = [buffers[name].ctypes.data for name in self._pointers]
-            float_mode.in_ieee_mode(lambda: self._function(*pointers, start, min(start + self._chunk, n)))
+            pointers = [buffers[name].ctypes.data for name in self.pointers]
+            float_mode.in_ieee_mode(lambda: self.function(*pointers, start, min(start + self._chunk, n)))
 
         def work(thread: int) -> None:
             del thread
@@ -101,7 +104,7 @@ class Predictor:
                 piece(scratch, start)
             self._scratches.append(scratch)
 
-        workers = Workers(work, min(self._threads, -(-n // self._chunk)))
+        workers = Workers(work, min(self.threads, -(-n // self._chunk)))
         if n <= self._chunk:
             work(0)  # so little work is done in this thread
         else:

@@ -113,9 +113,13 @@ class Trainer:
     def _buffer(self, name: str) -> Buffer:
         return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
 
+    def of_threads(self, buffer: Buffer) -> list[NDArray[np.int64]]:
+        """Return views of a buffer of 64-bit integers that every thread has."""
+        at, n = self.compiled.schedule.in_scratch[buffer], buffer.size
+        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self._scratches]
+
     def _tallies(self) -> list[NDArray[np.int64]]:
-        at, n = self.compiled.schedule.in_scratch[self._buffer("tallies")], 3 * self._classes
-        return [scratch[at : at + 8 * n].view(np.int64).reshape(3, -1) for scratch in self._scratches]
+        return [tallies.reshape(3, -1) for tallies in self.of_threads(self._buffer("tallies"))]
 
     def _total(self) -> NDArray[np.float64]:
         at = self.compiled.schedule.in_arena[self._buffer("total")]

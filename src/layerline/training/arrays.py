@@ -35,7 +35,7 @@ def order_of(images: NDArray[Any], layout: str | None, shape: Shape) -> str:
     Raises DataError if no order fits, or two.
     """
     if layout is None and images.shape[1:] == shape and len(set(shape)) > 1:
-        return "NCHW"  # a shortcut, because one image is predicted in 30 µs
+        return "NCHW"  # a shortcut, because an image takes 10 µs in all
     if layout is not None and layout not in LAYOUTS:
         raise DataError(f"layout={layout!r}: unknown layout", "one of: " + ", ".join(LAYOUTS))
     sizes = dict(zip("CHW", shape, strict=True))
@@ -58,6 +58,13 @@ def batch(images: NDArray[Any], axes: str, shape: Shape) -> NDArray[Any]:
     """Return contiguous images in this axis order as a view (N, C, H, W)."""
     C, H, W = shape
     return images.reshape(-1, H, W, C).transpose(0, 3, 1, 2) if axes.endswith("C") else images.reshape(-1, C, H, W)
+
+
+def as_given(batch: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Return a view of images (N, C, H, W) that has these axes, in this order: the inverse of `batch`."""
+    kept = [axis for axis in "NCHW" if axis in axes]
+    single = batch[tuple(slice(None) if axis in axes else 0 for axis in "NCHW")]
+    return single.transpose([kept.index(axis) for axis in axes])
 
 
 def _fits(axes: str, found: tuple[int, ...], sizes: dict[str, int]) -> bool:

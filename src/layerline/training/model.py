@@ -16,7 +16,7 @@ from layerline import engines
 from layerline.data import load_data, pixels
 from layerline.data.checking import brightness, doctor
 from layerline.data.checking.brightness import Look
-from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.data.dataset import Dataset, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.at_caller import warn
@@ -29,6 +29,8 @@ from layerline.recipe import Recipe
 from layerline.runs import model_file
 from layerline.runs.model_file import BYTE, Card, Preprocessing
 from layerline.training import arrays, evaluation, photos, scale
+from layerline.training.image_predictor import ImagePredictor
+from layerline.training.scale import NUMERIC
 
 if TYPE_CHECKING:
     import os
@@ -88,11 +90,14 @@ class Model:
     """How image files are preprocessed; default: cropped, values up to 255."""
     _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
     """The class labels that `predict` returns."""
+    _scale: Preprocessing = field(init=False)
+    """How arrays are brought to the training scale."""
     _made: Engine | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Copy the weights. Raises ValueError if they are not the network's, by name and shape."""
         self._keep("weights", MappingProxyType(_read_only(self.weights, self.network.weights)))
+        self._keep("_scale", _TABLE if self.network.input_shape[1:] == (1, 1) else self.preprocessing)
         whole = all(_WHOLE.fullmatch(name) for name in self.classes)
         self._keep("_labels", np.array([int(name) for name in self.classes] if whole else self.classes))
 
@@ -109,7 +114,11 @@ class Model:
         >>> run.model.predict(data.test.source.images[data.test.indices[:4]])
         array([2, 3, 4, 5])
         """
-        best: NDArray[np.str_] | NDArray[np.int64] = self._labels[self.predict_proba(images, layout).argmax(axis=1)]
+        return self.most_probable(self.predict_proba(images, layout))
+
+    def most_probable(self, probabilities: NDArray[np.float32]) -> NDArray[np.str_] | NDArray[np.int64]:
+        """Return the class with the largest probability in each row, the first of ties."""
+        best: NDArray[np.str_] | NDArray[np.int64] = self._labels[probabilities.argmax(axis=1)]
         return best
 
     @answered("model.predict_proba(images)", others=other_calls.PREDICT)
@@ -124,48 +133,62 @@ class Model:
         Raises DataError if no axis order fits or two do, if the scale is ambiguous, if a value is NaN, infinite or
         masked, or if a file cannot be read.
         """
+        if type(images) is np.ndarray and images.dtype.kind in NUMERIC:
+            return self._of_array(images, layout)
         if isinstance(images, Dataset | Split):
             raise CallError(
                 f"predict(): found {type(images).__name__}, expected images",
                 "pass the images of a split: model.predict(data.test.images)",
             )
-        look = Look(self.preprocessing.seen)
-        listed = None if type(images) is np.ndarray and images.dtype == np.uint8 else photos.listed(images)
+        listed = photos.listed(images)
         if listed is None:
-            found = self._of_array(images, layout, look)
-        else:
-            if layout is not None:
-                raise DataError(f"layout={layout!r}: only for arrays, not for image files", "omit layout")
-            found = self._of_photos(listed, look)
-        remark = look.remark()
-        if remark is not None:
-            warn(remark, ImagesWarning)
-        return found
+            return self._of_array(arrays.as_array(pixels.unmasked(images, scale.PLACE)), layout)
+        if layout is not None:
+            raise DataError(f"layout={layout!r}: only for arrays, not for image files", "omit layout")
+        return self._of_photos(listed)
+
+    def predictor(self) -> ImagePredictor:
+        """Return an object that predicts like this model with less overhead per call, for a loop over single images.
+
+        >>> import layerline
+        >>> data = layerline.load_data("digits")
+        >>> run = layerline.train(layerline.read("digits", data), data, epochs=20, learning_rate=0.05, batch_size=64)
+        >>> predictor = run.model.predictor()
+        >>> [predictor.predict(image).item() for image in data.test.images[:4]]
+        [2, 3, 4, 5]
+        """
+        return ImagePredictor(self)
 
     def probabilities(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Return `predict_proba` of images (N, C, H, W) that are exactly as in training; nothing is checked."""
-        labels = np.zeros(len(batch), np.int32)
-        split = Split(ImageSet(batch, labels), np.arange(len(batch), dtype=np.int64))
-        return self._ready().evaluate(split).probabilities
+        return self.engine_with_weights().probabilities(batch)
 
-    def _of_array(self, images: Any, layout: str | None, look: Look) -> NDArray[np.float32]:
-        shape = self.network.input_shape
-        array = arrays.as_array(pixels.unmasked(images, scale.PLACE))
-        axes = arrays.order_of(array, layout, shape)
-        table = shape[1:] == (1, 1)
-        scaled, note = scale.brought(np.ascontiguousarray(array), _TABLE if table else self.preprocessing)
+    def as_in_training(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images (N, …) on the training scale, with the same memory layout; `images` if they already are.
+
+        Issues an ImagesWarning if values are changed, and another for images unlike the training images. Raises
+        DataError if the scale is ambiguous, or a value is NaN or infinite.
+        """
+        scaled, note = scale.brought(images, self._scale)
         if note is not None:
             warn(note, ImagesWarning)
-        batch = arrays.batch(scaled, axes, shape)
-        look.add(batch, self.preprocessing.maximum)
-        return self.probabilities(batch)
+        look = Look(self.preprocessing.seen)
+        look.add(scaled, self.preprocessing.maximum)
+        _warn_of(look)
+        return scaled
 
-    def _of_photos(self, listed: list[Any], look: Look) -> NDArray[np.float32]:
-        parts = []
+    def _of_array(self, array: NDArray[Any], layout: str | None) -> NDArray[np.float32]:
+        shape = self.network.input_shape
+        axes = arrays.order_of(array, layout, shape)
+        return self.probabilities(self.as_in_training(arrays.batch(np.ascontiguousarray(array), axes, shape)))
+
+    def _of_photos(self, listed: list[Any]) -> NDArray[np.float32]:
+        parts, look = [], Look(self.preprocessing.seen)
         for found, images in photos.decoded(listed, self.network.input_shape, self.preprocessing):
             photos.check_read(found)
             look.add(images, self.preprocessing.maximum)
             parts.append(self.probabilities(images.transpose(0, 3, 1, 2)))
+        _warn_of(look)
         return np.concatenate(parts)
 
     @answered('model.evaluate(model.load_data("photos/"))', others=other_calls.EVALUATE)
@@ -213,7 +236,7 @@ class Model:
             )
         evaluation.check(data, self.network.input_shape, self.classes, self.preprocessing)
         return evaluation.evaluated(
-            *(self._ready(), data, split, self.classes, self.preprocessing),
+            *(self.engine_with_weights(), data, split, self.classes, self.preprocessing),
             seed=seed,
             with_baselines=baselines,
             progress=progress,
@@ -278,7 +301,7 @@ class Model:
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         model_file.write(Path(path), self.weights, card)
 
-    def _ready(self) -> Engine:
+    def engine_with_weights(self) -> Engine:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
         made = self._made
         if made is None:
@@ -326,6 +349,13 @@ def preprocessing_of(data: Dataset) -> Preprocessing:
     source = data.train.source
     seen = None if data.shape[1:] == (1, 1) else brightness.of(data.train)
     return Preprocessing(fit, source.maximum, seen, deep=source.deep or source.maximum > BYTE)
+
+
+def _warn_of(look: Look) -> None:
+    """Issue an ImagesWarning if the images are unlike the training images."""
+    remark = look.remark()
+    if remark is not None:
+        warn(remark, ImagesWarning)
 
 
 def _check_name(path: Path) -> None:

@@ -73,6 +73,9 @@ class ConvForward(Kernel):
         shape = self.conv.shape
         return Columns(shape.weights, math.prod(shape.runs), shape.run_length, self.tile.blocks, shape.groups)
 
+    def multiply_adds(self, images: int) -> int:
+        return self.conv.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         conv, shape, group_weights = self.conv, self.conv.shape, self.columns.group_size
         with pen.loop("n", pen.count("images")) as n, pen.loop("g", shape.groups) as g:

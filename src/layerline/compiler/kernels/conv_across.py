@@ -99,6 +99,9 @@ class ConvAcross(Kernel):
         tile = self.tile
         return f"{self.conv.label}__across_{tile.filters}x{tile.rows}x{tile.vectors}v{tile.lanes}"
 
+    def multiply_adds(self, images: int) -> int:
+        return self.conv.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         conv, shape = self.conv, self.conv.shape
         planes, corner = as_planes(shape.x), (shape.x.top - shape.padding[0], shape.x.left - shape.padding[1])

@@ -75,6 +75,9 @@ class ConvFewTaps(Kernel):
         tile = "".join(f"_{b.count}x{b.vectors}v{b.lanes}" for b in self.blocks)
         return f"conv_few_taps{window}_{self.shape.label}_{self.dy.label}__{self.taps}{tile}"
 
+    def multiply_adds(self, images: int) -> int:
+        return images * self.dy.height * self.dy.width * self.shape.filters * self.shape.taps
+
     def write(self, pen: Pen) -> None:
         for block in self.blocks:
             with pen.loop("block", block.count) as k:

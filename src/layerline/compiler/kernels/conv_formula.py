@@ -75,6 +75,10 @@ class ConvShape:
         """Return the taps per filter."""
         return self.runs[0] * self.runs[1] * self.run_length
 
+    def multiply_adds(self, images: int) -> int:
+        """Return the multiply-adds of the convolution, or of one of its gradients without a pool."""
+        return images * self.out[0] * self.out[1] * self.filters * self.taps
+
     @property
     def few_weights(self) -> bool:
         """Whether the filters of a group fit in L1_WEIGHT_BYTES."""

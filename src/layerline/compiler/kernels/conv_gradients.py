@@ -101,6 +101,9 @@ class ConvFilters(Kernel):
     def extra_scalars(self) -> tuple[str, ...]:
         return ("images",) if self.owned else ()
 
+    def multiply_adds(self, images: int) -> int:
+        return images * self.dy.height * self.dy.width * self.shape.filters * self.shape.taps
+
     def write(self, pen: Pen) -> None:
         if not self.owned:
             with pen.loop("n", pen.count("images")) as n, pen.loop("g", self.shape.groups) as g:
@@ -246,6 +249,9 @@ class ConvInput(Kernel):
     def symbol(self) -> str:
         what = "conv_input_add" if self.add else "conv_input"
         return f"{what}_{self.shape.label}_{self.dy.label}__{self.tile.pixels}x{self.tile.vectors}"
+
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
 
     def write(self, pen: Pen) -> None:
         shape, rows = self.shape, self.shape.rows(pen.machine)

@@ -128,6 +128,9 @@ class ConvPooledFilters(Kernel):
     def extra_scalars(self) -> tuple[str, ...]:
         return ("images",) if self.owned else ()
 
+    def multiply_adds(self, images: int) -> int:
+        return images * self.dy.height * self.dy.width * self.shape.filters * self.shape.taps
+
     def write(self, pen: Pen) -> None:
         if not self.owned:
             with pen.loop("n", pen.count("images")) as n, pen.loop("g", self.shape.groups) as g:
@@ -225,6 +228,9 @@ class ConvPooledInput(Kernel):
     @property
     def symbol(self) -> str:
         return _symbol(self, "conv_pooled_input_add" if self.add else "conv_pooled_input")
+
+    def multiply_adds(self, images: int) -> int:
+        return images * self.dy.height * self.dy.width * self.shape.filters * self.shape.taps
 
     def write(self, pen: Pen) -> None:
         shape, dy = self.shape, self.dy

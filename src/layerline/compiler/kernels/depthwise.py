@@ -53,6 +53,9 @@ class DepthwiseForward(Kernel):
     def symbol(self) -> str:
         return f"depthwise{'_b' * self.bias}_fwd_{self.shape.label}_{self.y.label}"
 
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
         P, Q = shape.out
@@ -101,6 +104,9 @@ class DepthwiseFilters(Kernel):
     def symbol(self) -> str:
         return f"depthwise_filters_{self.shape.label}_{self.dy.label}"
 
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         shape, lanes = self.shape, pen.machine.lanes_for(self.shape.filters)
         R, S = shape.kernel
@@ -147,6 +153,9 @@ class DepthwiseInput(Kernel):
     @property
     def symbol(self) -> str:
         return f"depthwise_input{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
+
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
 
     def write(self, pen: Pen) -> None:
         shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.filters)

@@ -121,6 +121,9 @@ class FCForward(Kernel):
     def symbol(self) -> str:
         return f"fc{'_b' * self.bias}_fwd_{self.shape.label}__{self.tile.images}x{self.tile.width}"
 
+    def multiply_adds(self, images: int) -> int:
+        return images * self.shape.inputs * self.shape.outputs
+
     def write(self, pen: Pen) -> None:
         for n, images in image_tiles(pen, self.tile.images):
             for o0, outputs, tiles in balanced(self.shape.outputs, self.tile.width):
@@ -163,6 +166,9 @@ class FCInput(Kernel):
     @property
     def symbol(self) -> str:
         return f"fc_input{'_add' * self.add}_{self.shape.label}__{self.tile.images}x{self.tile.width}"
+
+    def multiply_adds(self, images: int) -> int:
+        return images * self.shape.inputs * self.shape.outputs
 
     def write(self, pen: Pen) -> None:
         lanes = pen.machine.lanes_for(self.shape.inputs)
@@ -242,6 +248,9 @@ class FCWeights(Kernel):
     def _tiles_per_item(self) -> int:
         vectors = self.shape.padded // self.tile.lanes
         return max(1, -(-vectors // (self.tile.vectors * MAX_ITEMS)))
+
+    def multiply_adds(self, images: int) -> int:
+        return images * self.shape.inputs * self.shape.outputs
 
     def write(self, pen: Pen) -> None:
         done, several = 0, self._tiles_per_item

@@ -100,6 +100,13 @@ class MuonDirection(Kernel):
         """Return 1: an item is a whole tensor."""
         return 1
 
+    def multiply_adds(self, images: int) -> int:
+        """Return those of the Newton–Schulz rounds, whatever the number of images: X·Xᵀ, A·A and B·X."""
+        del images
+        columns = self.filters.runs * self.filters.length
+        m, n = sorted((self.filters.lines, columns))
+        return ROUNDS * (2 * m * m * n + m * m * m)
+
     def write(self, pen: Pen) -> None:
         m, n = self.filters.shape(pen.machine)
         lanes = self.filters.lanes(pen.machine)

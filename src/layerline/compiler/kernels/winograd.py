@@ -142,6 +142,9 @@ class WinogradForward(Kernel):
     def symbol(self) -> str:
         return f"winograd_{self.conv.label}_{self.passage.label}"
 
+    def multiply_adds(self, images: int) -> int:
+        return self.conv.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         (P, Q), (ph, pw) = self.conv.units, self.conv.pool
         self.passage.write(pen, "x", (P * ph, Q * pw), self._finish)
@@ -180,6 +183,9 @@ class WinogradInput(Kernel):
     @property
     def symbol(self) -> str:
         return f"winograd_input{'_add' * self.add}_{self.passage.label}_{self.shape.x.label}"
+
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
 
     def write(self, pen: Pen) -> None:
         self.passage.write(pen, "dy", (self.shape.x.height, self.shape.x.width), self._finish)

@@ -80,6 +80,9 @@ class WinogradFilters(Kernel):
         """Return the elements of all."""
         return sum(domain.size for domain in self.domains(machine))
 
+    def multiply_adds(self, images: int) -> int:
+        return self.shape.multiply_adds(images)
+
     def write(self, pen: Pen) -> None:
         xs, dys, sums = self.domains(pen.machine)
         v = pen.pointer("work")

@@ -1,0 +1,228 @@
+"""RUN: the time of a training epoch, alone or in turn with PyTorch on the same images, from the same weights.
+
+Each side trains from the same weights, on the same images in the same order, with plain SGD. Then the losses agree, up
+to rounding and dropout: if they do not, one of the two has computed something else, and its time means nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+import numpy as np
+
+from layerline import engines
+from layerline.compiler.compilation import plan
+from layerline.compiler.machine import host
+from layerline.compiler.task import storage_of, task_of
+from layerline.data.dataset import Split
+from layerline.engines.epoch import Epoch
+from layerline.engines.interface import State
+from layerline.engines.peak_speed import peak_speed
+from layerline.engines.peers import Assignment, peers
+from layerline.errors import DivergedError
+from layerline.network import initial_weights
+from layerline.network.pytorch import check_installed
+from layerline.numbers.randomness import epoch_order
+from layerline.system.cores import cores
+from layerline.system.steal import steal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerline.data.dataset import Dataset
+    from layerline.engines.peers import Peer
+    from layerline.network import Network
+    from layerline.recipe import Recipe
+
+COMPARED: Final = 2000
+"""Images whose loss is compared, at most."""
+_TOLERANCE: Final = 0.05
+"""Of the larger loss; 0.02 at least. Rounding grows in an epoch, by chance: mostly to less than a hundredth of this."""
+
+
+@dataclass(frozen=True)
+class EpochPair:
+    """An epoch of ours, and one of PyTorch with each setting."""
+
+    ours: float
+    """Seconds."""
+    pytorch: dict[str, float]
+    steal: tuple[float, float]
+    """Seconds that the host took away from this machine's cores, during PyTorch's epochs and during ours."""
+
+    @property
+    def best(self) -> float:
+        """Return PyTorch's fastest."""
+        return min(self.pytorch.values())
+
+    @property
+    def ratio(self) -> float:
+        """Return how many times as fast as PyTorch's fastest ours is."""
+        return self.best / self.ours
+
+
+@final
+@dataclass(frozen=True)
+class Bench:
+    """Everything that was measured."""
+
+    images: int
+    batch_size: int
+    threads: int
+    compiling: float
+    """Seconds to compile."""
+    pairs: tuple[EpochPair, ...]
+    loss: float
+    """Ours after an epoch."""
+    multiply_adds: int
+    """Of an epoch's kernels, by their formulas."""
+    peak: float
+    """Floating-point operations per second of one thread."""
+    version: str | None = None
+    """PyTorch's."""
+    losses: dict[str, float] | None = None
+    """PyTorch's after an epoch, by setting."""
+    failed: dict[str, str] | None = None
+    """The settings of PyTorch that could not be used, and why."""
+
+    @property
+    def seconds(self) -> float:
+        """Return the median of our epochs."""
+        return statistics.median(pair.ours for pair in self.pairs)
+
+    @property
+    def flops(self) -> float:
+        """Return our floating-point operations per second, of all threads together."""
+        return 2 * self.multiply_adds / self.seconds
+
+    @property
+    def differing(self) -> dict[str, float]:
+        """Return the losses of PyTorch that differ from ours by more than rounding."""
+        return {name: loss for name, loss in (self.losses or {}).items() if not _agree(loss, self.loss)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain values."""
+        microseconds = {"layerline": spread([pair.ours / self.images * 1e6 for pair in self.pairs])}
+        facts: dict[str, Any] = {
+            "images": self.images,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "pytorch": self.version,
+        }
+        if self.losses:
+            facts["ratio"] = spread([pair.ratio for pair in self.pairs])
+            microseconds["pytorch"] = spread([pair.best / self.images * 1e6 for pair in self.pairs])
+        return {
+            **facts,
+            "microseconds_an_image": microseconds,
+            "flops": self.flops,
+            "peak_flops_per_thread": self.peak,
+            "seconds_to_compile": self.compiling,
+            "loss": {"layerline": self.loss, "pytorch": self.losses},
+            "not_measured": self.failed,
+            "pairs": [
+                {"ours": p.ours, "pytorch": p.pytorch, "steal": p.steal, **({"ratio": p.ratio} if p.pytorch else {})}
+                for p in self.pairs
+            ],
+        }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return minimum, median and maximum."""
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def _agree(a: float, b: float) -> bool:
+    return abs(a - b) <= max(0.02, _TOLERANCE * max(a, b))
+
+
+def bench(
+    network: Network,
+    data: Dataset,
+    recipe: Recipe,
+    threads: int | None = None,
+    *,
+    images: int | None = None,
+    pairs: int = 7,
+    against_torch: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Bench:
+    """Return the times of several epochs.
+
+    recipe: SGD with a constant learning rate. images: in an epoch, by default all. say: gets a line about the progress
+    now and then. Raises UserError if PyTorch is needed and not installed, DivergedError if the loss is not finite.
+    """
+    if against_torch:
+        check_installed("--against torch")
+    order, threads = epoch_order(recipe.seed, 1, data.train.indices)[:images], threads or cores()
+    weights = initial_weights(network, recipe.seed, recipe.init)
+    assignment = Assignment(network, data, recipe, order, weights, min(COMPARED, len(order)), threads)
+    ours, peak = _Ours(assignment), peak_speed(host(), threads).flops
+    sizes = (len(order), recipe.batch_size, threads, ours.compiling)
+    if not against_torch:
+        alone = tuple(_pair(ours, (), {}, say) for _ in range(pairs))
+        return Bench(*sizes, alone, ours.loss, ours.multiply_adds(), peak)
+    losses: dict[str, float] = {}
+    with peers(assignment, say) as others:
+        done = tuple(_pair(ours, others.ready, losses, say) for _ in range(pairs))
+        version, failed = others.version, dict(others.failed)
+    return Bench(*sizes, done, ours.loss, ours.multiply_adds(), peak, version, losses, failed)
+
+
+@final
+class _Ours:
+    """The compiled engine, with the epoch that it trains."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        """Compile."""
+        recipe, order = assignment.recipe, assignment.order
+        self._assignment, self._source = assignment, assignment.data.train.source
+        parts = (assignment.network, assignment.data.scaling, recipe, assignment.threads)
+        self._engine = engines.make("compiled", *parts)
+        self._state = State(assignment.weights, self._engine.state().optimizer)
+        self._epoch = Epoch(self._source, order, np.full(recipe.steps(len(order)), recipe.learning_rate))
+        self._compared, self.loss = Split(self._source, order[: assignment.compared].copy()), 0.0
+        start = time.perf_counter()
+        self._engine.prepare(self._source)
+        self.compiling = time.perf_counter() - start
+        self._engine.train(self._epoch.first(recipe.batch_size), 0)
+
+    def epoch(self) -> float:
+        """Return the seconds of an epoch from the initial weights."""
+        self._engine.set_state(self._state)
+        int(self._source.images.sum())  # like the peer: reclaim idle memory before the clock starts
+        start = time.perf_counter()
+        self._engine.train(self._epoch, 0)
+        seconds = time.perf_counter() - start
+        if self._engine.diverged_step is not None:
+            rate = self._assignment.recipe.learning_rate
+            raise DivergedError(
+                f"diverged at step {self._engine.diverged_step + 1}: the loss is no longer a finite number",
+                f"use a lower learning rate: --learning-rate {rate / 10:g}",
+            )
+        self.loss = float(self._engine.evaluate(self._compared).losses.mean())
+        return seconds
+
+    def multiply_adds(self) -> int:
+        """Return those of an epoch's kernels."""
+        network, recipe = self._assignment.network, self._assignment.recipe
+        storage = storage_of(self._source.images, self._assignment.data.scaling)
+        ops = plan(network, host(), task_of(recipe, training=True, **storage)).program.ops
+        steps, rest = divmod(len(self._epoch.order), recipe.batch_size)
+        sizes = [recipe.batch_size] * steps + [rest] * bool(rest)
+        per_step = {size: sum(op.kernel.multiply_adds(size) for op in ops) for size in set(sizes)}
+        return sum(per_step[size] for size in sizes)
+
+
+def _pair(ours: _Ours, others: Sequence[Peer], losses: dict[str, float], say: Callable[[str], None]) -> EpochPair:
+    """Time an epoch of each side; write PyTorch's losses."""
+    before, theirs = steal(), {}
+    for peer in others:
+        theirs[peer.setting.name], losses[peer.setting.name] = peer.epoch()
+    between = steal()
+    pair = EpochPair(ours.epoch(), theirs, (between - before, steal() - between))
+    say(f"{pair.ours:.3f} s" + (f", PyTorch {pair.best:.3f} s, ratio {pair.ratio:.1f}" if theirs else ""))
+    return pair

@@ -1,0 +1,149 @@
+"""`layerline engine bench`: both sides train the same epoch, and everything measured is reported."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import small_data
+from click.testing import CliRunner
+
+import layerline
+from layerline.cli import entry_point
+from layerline.cli.engine_bench import lines
+from layerline.cli.entry_point import layerline as command
+from layerline.engines import peers
+from layerline.engines.bench import Bench, EpochPair, bench
+from layerline.engines.peers import SETTINGS, Peer, Setting
+from layerline.errors import DivergedError, UserError
+from layerline.recipe import Recipe
+
+TEXT = "Conv 5 3 1 1\nBatchNorm\nReLU\nPool 2\nFlat\nFC classes\n"
+DATA = small_data.dataset(70, validation=None, test=None)
+RECIPE = Recipe(batch_size=16, learning_rate=0.05, momentum=0.9)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_both_sides_train_the_same_epoch(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    """From the same weights, on the same images in the same order, with a smaller last batch, the losses agree within
+    rounding, in every pair; a side that had begun with other weights, or gone on with the last, would be far away."""
+    monkeypatch.setattr(peers, "SETTINGS", (Setting(last, keep_memory=True),))
+    said: list[str] = []
+    network = layerline.parse(TEXT, DATA)
+    found = bench(network, DATA, RECIPE, 2, images=54, pairs=2, against_torch=True, say=said.append)
+    (name,) = found.losses or {}
+    assert name == ("channels_last + keep" if last else "default + keep")
+    assert (found.losses or {})[name] == pytest.approx(found.loss, rel=1e-4)
+    assert found.loss == bench(network, DATA, RECIPE, 1, images=54, pairs=1).loss
+    assert (found.images, found.batch_size, found.threads, len(found.pairs)) == (54, 16, 2, 2)
+    assert all(pair.ours > 0 and pair.pytorch[name] > 0 for pair in found.pairs)
+    assert not found.differing
+    assert len(said) == 3
+
+
+def test_an_epoch_counts_its_kernels() -> None:
+    """The multiply-adds are those of three passes over each image, less the gradient of the images."""
+    network = layerline.parse("Conv 5 3 1 1\nReLU\nFlat\nFC classes\n", DATA)
+    first, *_ = network.nodes
+    found = bench(network, DATA, RECIPE, 1, images=50, pairs=1)
+    assert found.multiply_adds == 50 * (3 * network.multiply_adds - first.multiply_adds)
+
+
+def test_settings_have_names_of_their_own() -> None:
+    """PyTorch runs in both layouts, with memory kept and not, and compiled."""
+    names = [setting.name for setting in SETTINGS]
+    assert len(set(names)) == len(names) == 6
+
+
+def test_a_setting_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are measured, and it is listed."""
+    before = Peer.ready
+    monkeypatch.setattr(peers, "SETTINGS", (Setting(False, keep_memory=True), Setting(True, keep_memory=True)))
+    monkeypatch.setattr(Peer, "ready", lambda self: None if self.setting.channels_last else before(self))
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True)
+    assert list(found.losses or {}) == ["default + keep"]
+    assert found.failed == {"channels_last + keep": "without a message"}
+
+
+def test_a_peer_that_exits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If PyTorch exits with every setting, the last line that it wrote is in the message."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match="--against torch: PyTorch exited: without a message"):
+        bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True)
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison says how to install it, before anything is compiled."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match=r"--against torch: PyTorch is not installed\n.*pip install"):
+        bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, against_torch=True)
+
+
+def test_a_divergence_is_no_result() -> None:
+    """An epoch that stopped early is reported instead of timed."""
+    steep = Recipe(batch_size=16, learning_rate=1e6, momentum=0.0)
+    with pytest.raises(DivergedError, match="diverged at step"):
+        bench(layerline.parse("Flat\nFC 9\nFC 9\nFC classes\n", DATA), DATA, steep, 1)
+
+
+def test_what_is_printed() -> None:
+    """A line per side and setting, the ratio of the pairs' fastest, what failed, and a loss that differs."""
+    pairs = (
+        EpochPair(2.0, {"default": 8.0, "channels_last": 6.0}, (0.0, 0.0)),
+        EpochPair(1.0, {"default": 5.0, "channels_last": 9.0}, (0.0, 0.5)),
+    )
+    losses, failed = {"default": 0.502, "channels_last": 0.6}, {"compiled default + keep": "no compiler"}
+    found = Bench(1000, 50, 2, 0.25, pairs, 0.5, 3_000_000_000, 1e10, "2.13.0", losses, failed)
+    text = "\n".join(lines(layerline.parse(TEXT, DATA), DATA, RECIPE, found))
+    assert [line.split() for line in text.splitlines()[6:9]] == [
+        ["layerline", "1.500", "1.000", "1,500.00", "4.0", "20%", "0.5000"],
+        ["torch", "default", "6.500", "5.000", "6,500.00", "0.9", "5%", "0.5020"],
+        ["torch", "channels_last", "7.500", "6.000", "7,500.00", "0.8", "4%", "0.6000"],
+    ]
+    assert "ratio: 4.0 times as fast as PyTorch 2.13.0 at its best in each pair (3.0 to 5.0)" in text
+    assert "not measured: torch compiled default + keep: no compiler" in text
+    assert "! The loss of torch channels_last is 0.6000, ours is 0.5000" in text
+    assert "torch default is" not in text
+    facts = found.as_dict()
+    assert facts["ratio"] == {"min": 3.0, "median": 4.0, "max": 5.0}
+    assert facts["microseconds_an_image"]["pytorch"]["median"] == 5500
+    assert facts["pairs"][1] == {"ours": 1.0, "pytorch": pairs[1].pytorch, "steal": (0.0, 0.5), "ratio": 5.0}
+    assert json.dumps(facts)
+
+
+def test_a_loss_differs_beyond_rounding_only() -> None:
+    """Up to a twentieth of the larger, and up to 0.02, they agree; NaN never does."""
+    for ours, theirs, agree in ((2.0, 2.09, True), (2.0, 2.2, False), (0.001, 0.02, True), (1.0, np.nan, False)):
+        found = Bench(1, 1, 1, 0.0, (), ours, 0, 1.0, "2", {"default": theirs}, {})
+        assert bool(found.differing) is not agree
+
+
+def test_the_command() -> None:
+    """It prints a line for our side, or all numbers as JSON; progress goes to standard error."""
+    line = ["engine", "bench", "digits", "--data", "digits", "--threads", "1", "--pairs", "2", "--images", "100"]
+    ended = CliRunner().invoke(command, line, catch_exceptions=False)
+    assert ended.exit_code == 0
+    assert "epoch: 100 images of digits, seed 0, 1 thread\n" in ended.stdout
+    assert "step: batch size 64, SGD, learning rate 0.01, momentum 0\n" in ended.stdout
+    assert "ratio" not in ended.stdout
+    facts = json.loads(CliRunner().invoke(command, [*line, "--json"], catch_exceptions=False).stdout)
+    assert facts["images"] == 100
+    assert len(facts["pairs"]) == 2
+    assert facts["loss"]["pytorch"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--against tensorflow", "--against tensorflow: unknown"),
+        ("--pairs 0", "--pairs 0: must be a whole number of at least 1"),
+        ("--images x", "--images x: must be a whole number of at least 1"),
+        ("--optimizer muon", "--optimizer"),
+    ],
+)
+def test_refusals(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be measured is refused before anything is measured."""
+    assert entry_point.main(["engine", "bench", "digits", "--data", "digits", *words.split()]) == 2
+    assert message in capsys.readouterr().err
