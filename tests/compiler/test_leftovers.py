@@ -157,7 +157,7 @@ def test_memory_of_any_bits_trains_to_the_same(text: str, recipe: Recipe, machin
         assert e._trainer is not None
         schedule = e._trainer.compiled.schedule
         assert overwrite(e._trainer.memory.arena, schedule.in_arena, schedule, poison) > 0
-        for scratch in e._trainer._scratches:
+        for scratch in e._trainer.scratches:
             overwrite(scratch, schedule.in_scratch, schedule, poison)
         same_bits(trained(e, images), fresh)
 

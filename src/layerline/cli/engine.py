@@ -86,7 +86,7 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
 @options(("optimizer",), "Step", default=_PLAIN.optimizer)
 @options(("momentum",), "Step")
 @options(("augment",), "Step", default="none")
-@options(("threads",), "Machine")
+@options(("threads", "exact"), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def profile(net: str, as_json: bool, **values: Any) -> None:
     """Measure the time of each kernel in training steps of NET.
@@ -122,7 +122,7 @@ def profile(net: str, as_json: bool, **values: Any) -> None:
 @options(("learning_rate",), "Step", default=_RATE)
 @options(("momentum",), "Step", default="0")
 @options(("seed",), "Step")
-@options(("threads",), "Machine")
+@options(("threads", "exact"), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
 def bench(net: str, against: str | None, pairs: str, images: str | None, as_json: bool, **values: Any) -> None:
     """Measure the time of a training epoch of NET.

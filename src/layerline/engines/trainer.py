@@ -58,7 +58,7 @@ class Trainer:
         """Allocate memory. constants: the read-only arrays, by the name of the pointer they go to."""
         self.compiled, self.threads = code, threads
         self.memory = Memory(code)
-        self._scratches = [aligned(code.schedule.scratch_bytes) for _ in range(threads)]
+        self.scratches = [aligned(code.schedule.scratch_bytes) for _ in range(threads)]
         self._constants, self._classes = dict(constants), classes
         types = [ctypes.c_int64] * len(TRAIN_SCALARS)
         self._pointers = tuple(train_pointers(code.schedule.program))
@@ -90,7 +90,7 @@ class Trainer:
             functions["exchange"] = exchanger.address
 
         def work(thread: int) -> None:
-            buffers = {**arrays, "scratch": self._scratches[thread]}  # kept alive here: machine code writes to them
+            buffers = {**arrays, "scratch": self.scratches[thread]}  # kept alive here: machine code writes to them
             addresses = {**functions, **{name: array.ctypes.data for name, array in buffers.items()}}
             pointers = [addresses[name] for name in self._pointers]
             float_mode.in_ieee_mode(lambda: self._function(*pointers, first, len(epoch.order), thread, self.threads))
@@ -113,13 +113,9 @@ class Trainer:
     def _buffer(self, name: str) -> Buffer:
         return next(b for b in self.compiled.schedule.program.buffers if b.name == name)
 
-    def of_threads(self, buffer: Buffer) -> list[NDArray[np.int64]]:
-        """Return views of a buffer of 64-bit integers that every thread has."""
-        at, n = self.compiled.schedule.in_scratch[buffer], buffer.size
-        return [scratch[at : at + 8 * n].view(np.int64) for scratch in self._scratches]
-
     def _tallies(self) -> list[NDArray[np.int64]]:
-        return [tallies.reshape(3, -1) for tallies in self.of_threads(self._buffer("tallies"))]
+        at, n = self.compiled.schedule.in_scratch[self._buffer("tallies")], 3 * self._classes
+        return [scratch[at : at + 8 * n].view(np.int64).reshape(3, -1) for scratch in self.scratches]
 
     def _total(self) -> NDArray[np.float64]:
         at = self.compiled.schedule.in_arena[self._buffer("total")]
