@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 CACHE_SIZE: Final = 8
 """Compiled networks cached per process, 2 MB each (resnet20), because a search or a cross-validation fits the same
-network repeatedly. Where nothing is cached on disk, five folds of a small one on digits take 0.88 s instead of 3.42 s,
-scikit-learn's estimator checks 7.4 s instead of 19 s (benchmarks/estimator.py: medians of seven pairs, two cores of an
-AMD EPYC, Zen 4, under other load, 2026-11-23). Code on disk takes 0.01 s to schedule and link."""
+network repeatedly; code on disk takes 0.01 s to schedule and link (benchmarks/estimator.py)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +45,7 @@ def plan(network: Network, machine: Machine, task: Task) -> Schedule:
 
 
 def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:
-    """Return the network's machine code; the last few are cached, so equal arguments return the same object.
-
-    Threads that request the same code concurrently wait for one compilation.
-    """
+    """Return the network's machine code: for equal arguments the same object, also to threads that wait for it."""
     found = jit.alone(lambda: compiled_alone(network, machine, task))
     code_cache.report()  # here, because a filter may make it an exception
     return found

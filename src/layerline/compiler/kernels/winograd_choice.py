@@ -21,8 +21,8 @@ POOLED: Final = 1.2
 """What each pooled output costs, in multiply-adds, where only those with a gradient are visited: half of them after a
 ReLU, at under half of the peak;"""
 POOLED_FAR: Final = 2.2
-"""and if the filters take more than FAR_BYTES, so that they come from the L2 cache for every output."""
-FAR_BYTES: Final = 96 * 1024
+"""and if the filters take more than FAR_BYTES, so that they come from beyond the L2 cache for every output."""
+FAR_BYTES: Final = 1024 * 1024
 GAIN: Final = 1.2
 """What it must gain, by this count, to be used."""
 CHOICES: Final = (Winograd(4, 3), Winograd(2, 3), Winograd(2, 5))
