@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 COMPARED: Final = 2000
 """Images whose loss is compared, at most."""
+REST: Final = 0.3
+"""Seconds before each epoch: threads of PyTorch's pool spin for up to 0.2 s after their work."""
 _TOLERANCE: Final = 0.05
 """Of the larger loss; 0.02 at least. Rounding grows in an epoch, by chance: mostly to less than a hundredth of this."""
 
@@ -221,7 +223,9 @@ def _pair(ours: _Ours, others: Sequence[Peer], losses: dict[str, float], say: Ca
     """Time an epoch of each side; write PyTorch's losses."""
     before, theirs = steal(), {}
     for peer in others:
+        time.sleep(REST)
         theirs[peer.setting.name], losses[peer.setting.name] = peer.epoch()
+    time.sleep(REST if others else 0)
     between = steal()
     pair = EpochPair(ours.epoch(), theirs, (between - before, steal() - between))
     say(f"{pair.ours:.3f} s" + (f", PyTorch {pair.best:.3f} s, ratio {pair.ratio:.1f}" if theirs else ""))
