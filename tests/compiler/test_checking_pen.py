@@ -95,6 +95,8 @@ def test_kernels_of_random_networks_stay_inside(seed: int) -> None:
 
 POOLED: Final = "Input 1 28 28\nConv 6 5 1 2\nReLU\nPool 2 2\nConv 16 5\nReLU\nPool 3 2\nFlat\nFC 120\nFC 10\n"
 
+WINDOWS: Final = "Input 1 16 16\nConv 6 3\nReLU\nConv 12 5\nReLU\nPool 2\nFlat\nFC 10\n"
+"""Behind the second convolution, 25 pool windows, and filters of ten vectors."""
 GRAY: Final = "Input 1 12 12\nConv 32 3\nReLU\nPool 2 2\nFlat\nFC 10\n"
 
 LONGER: Final = {
@@ -138,7 +140,7 @@ LONGER: Final = {
 def of_class(name: str) -> list[Op]:
     """Return ops of a class of kernels, out of a few networks."""
     found: list[Op] = []
-    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED, ONE_TAP, GRAY):
+    for text in (EVERY_LAYER, TWO_CONVS.replace("ReLU\nFlat", "ReLU\nPool 2\nFlat"), POOLED, WINDOWS, ONE_TAP, GRAY):
         for recipe in (*RECIPES, AUGMENTED[0]):
             found += [op for op in ops(parse(text, name="n"), recipe, MACHINES[0]) if type(op.kernel).__name__ == name]
     return found

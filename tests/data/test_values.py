@@ -58,6 +58,7 @@ RECIPE: dict[str, Any] = {
     "augment": "flip",
     "init": "he",
     "seed": 5,
+    "exact": True,
 }
 """A value of each field that float16 holds too, so that every width of NumPy's says the same."""
 AUGMENTATION: dict[str, Any] = {

@@ -53,6 +53,7 @@ ALONE: dict[str, Any] = {
     "augment": (3,),
     "init": ("kaiming", "xavie"),
     "seed": (-1, 2**64, 0.5),
+    "exact": ("maybe", 1),
 }
 """Every option → values that are out of its range."""
 

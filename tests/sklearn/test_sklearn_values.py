@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "class_weights": "balanced",
     "augment": "flip",
     "init": "he",
+    "exact": True,
     "random_state": 3,
     "engine": "torch",
     "threads": 2,

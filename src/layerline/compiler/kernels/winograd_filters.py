@@ -87,7 +87,7 @@ class WinogradFilters(Kernel):
         xs, dys, sums = self.domains(pen.machine)
         v = pen.pointer("work")
         g, du = pen.at(v, xs.size), pen.at(v, xs.size + dys.size)
-        winograd, outputs = self.tiling.winograd, Windows(self.dy, self.dy.origin)
+        winograd, outputs = self.tiling.winograd, Windows(self.dy, self.dy.inner())
         for strip in each_strip(pen, self.tiling):
             write_transform(
                 pen, strip, (Windows(self.shape.x, self.shape.first), pen.pointer("x")), winograd.from_inputs, (xs, v)
