@@ -75,7 +75,6 @@ class _Conversion:
     """The columns of filters → the same with the blocks of the transformed ones."""
     spilled: set[Buffer] = field(default_factory=set)
     """Gradients whose border holds other values than zero."""
-
     unpooled: dict[Buffer, Buffer] = field(default_factory=dict)
     """Gradients of pooled values → the same in their places among all outputs."""
 
@@ -160,7 +159,7 @@ class _Conversion:
         return buffer
 
     def with_copies(self, tensor: Tensor) -> Tensor:
-        """Return a parameter with its copies; columns have their new layout, and are needed only in training."""
+        """Return a parameter with its copies, and its columns in their new layout."""
         homes = [
             (self.columns.get(buffer, buffer), self.layouts.get(buffer, layout)) for buffer, layout in tensor.homes
         ]
