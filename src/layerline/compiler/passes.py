@@ -2,7 +2,7 @@
 
 fuse_relu     conv; relu                →  conv_relu
 fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
-winograd      conv, its gradients   →  Winograd's, by transformed tiles (winograd_pass.py)
+winograd      conv; its gradients       →  Winograd's, by transformed tiles (winograd_pass.py)
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
 fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty

@@ -106,7 +106,7 @@ class Passage:
     def _tiles(
         self,
         pen: Pen,
-        place: tuple[Index, Index, Index, Index],
+        place: Place,
         size: tuple[int, int],
         values: tuple[Domain, Pointer],
         finish: Finish,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_weights import apart
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 STRIP_BYTES: Final = 384 * 1024
 """Transformed values of a strip: they stay in a core's L2 cache (1 MiB) together with the filters in use."""
-FLOAT_BYTES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def tiling(winograd: Winograd, outputs: tuple[int, int], channels: int, together
     strip reads and writes: a strip may be as large as they are.
     """
     rows, columns = (-(-n // winograd.outputs) for n in outputs)
-    limit = max(STRIP_BYTES, winograd.products * FLOAT_BYTES * beside)
-    most = limit // (winograd.products * FLOAT_BYTES * columns * channels)
+    limit = max(STRIP_BYTES, winograd.products * DType.F32.bytes * beside)
+    most = limit // (winograd.products * DType.F32.bytes * columns * channels)
     most = max(most, -(-together // columns))
 
     def filled(strip: int) -> float:
