@@ -59,6 +59,22 @@ def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> Filters
     return FiltersTile(balanced(shape.group_filters, max(1, filters))[0][1], runs, vectors)
 
 
+def owned_filters(pen: Pen, shape: ConvShape, pieces: list[tuple[int, int, int]]) -> Iterator[tuple[Index, Index, int]]:
+    """Write code for the filters that `item` owns, after clearing their gradient; yields their group, the first of them
+    in the group, and their number. pieces: a group's filters, as `balanced` splits them."""
+    rows, done = shape.rows(pen.machine), 0
+    size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
+    for o0, filters, count in pieces:
+        number = pen.count("item") - done
+        with pen.when(number.within(count * shape.groups)):
+            g, piece = divmod(number, count)
+            o = piece * filters + o0
+            first = (o + g * shape.group_filters) * size
+            clear(pen, pen.at(pen.pointer("dw"), first), filters * size, lanes)
+            yield g, o, filters
+        done += count * shape.groups
+
+
 @dataclass(frozen=True)
 class ConvFilters(Kernel):
     """dw += Σ over images and pixels of dy · patch of x; with `places`, over pooled outputs and their positions in
@@ -111,18 +127,9 @@ class ConvFilters(Kernel):
                     with pen.loop("o", tiles) as o:
                         self._image(pen, n, g, o * filters + o0, filters)
             return
-        rows, done = self.shape.rows(pen.machine), 0
-        size, lanes = rows.runs * rows.padded, pen.machine.lanes_for(rows.length)
-        for o0, filters, pieces in self._pieces:
-            item = pen.count("item") - done
-            with pen.when(item.within(pieces * self.shape.groups)):
-                g, piece = divmod(item, pieces)
-                o = piece * filters + o0
-                first = (o + g * self.shape.group_filters) * size
-                clear(pen, pen.at(pen.pointer("dw"), first), filters * size, lanes)
-                with pen.loop("n", pen.count("images")) as n:
-                    self._image(pen, n, g, o, filters)
-            done += pieces * self.shape.groups
+        for g, o, filters in owned_filters(pen, self.shape, self._pieces):
+            with pen.loop("n", pen.count("images")) as n:
+                self._image(pen, n, g, o, filters)
 
     def _image(self, pen: Pen, n: Index, g: Index, o: Index, filters: int) -> None:
         """Accumulate one image into some filters of a group, starting at filter o of the group, tile by tile."""

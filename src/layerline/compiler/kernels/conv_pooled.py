@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.kernels.conv_gradients import ConvFilters, filters_tile
+from layerline.compiler.kernels.conv_gradients import ConvFilters, filters_tile, owned_filters
 from layerline.compiler.kernels.loops import clear
 from layerline.compiler.plane import Places, Plane, item
 from layerline.compiler.tile import balanced
@@ -139,20 +139,10 @@ class ConvPooledFilters(Kernel):
                         with pen.loop("o", pieces) as o:
                             self._filters(pen, n, (g, o * filters + o0, filters), block)
             return
-        size, done = self.shape.rows(pen.machine).size // self.shape.filters, 0
-        for o0, filters, pieces in self._pieces:
-            number = pen.count("item") - done
-            with pen.when(number.within(pieces * self.shape.groups)):
-                g, piece = divmod(number, pieces)
-                o = piece * filters + o0
-                first = (g * self.shape.group_filters + o) * size
-                clear(
-                    pen, pen.at(pen.pointer("dw"), first), filters * size, pen.machine.lanes_for(self.shape.run_length)
-                )
-                with pen.loop("n", pen.count("images")) as n:
-                    for block in self._blocks(pen):
-                        self._filters(pen, n, (g, o, filters), block)
-            done += pieces * self.shape.groups
+        for g, o, filters in owned_filters(pen, self.shape, self._pieces):
+            with pen.loop("n", pen.count("images")) as n:
+                for block in self._blocks(pen):
+                    self._filters(pen, n, (g, o, filters), block)
 
     def _blocks(self, pen: Pen) -> Iterator[_Block]:
         """Write a loop over blocks of at most BITS windows; yields each."""
