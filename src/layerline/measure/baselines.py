@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 SIDE: Final = 16
 """Side of a thumbnail in pixels; a shorter side is left as it is."""
-MOST_WORK: Final = 150_000_000
-"""Maximum images · features · classes to fit: all of MNIST. Above that, fewer images are used."""
-MOST_DISTANCES: Final = 50_000_000_000
-"""Maximum training images · test images · features to compare: a third of MNIST's training images."""
+MOST_WORK: Final = 50_000_000
+"""Maximum images · features · classes to fit; above that, fewer images are used. With 19,531 of MNIST's images the test
+accuracy is 0.922, with all 54,000 it is 0.926, for 0.7 and 1.6 s of CPU time (AMD EPYC, Zen 5, 2026-11-29)."""
+MOST_DISTANCES: Final = 25_000_000_000
+"""Maximum training images · test images · features to compare. On MNIST that is 9,765 training images, an accuracy of
+0.956, and 0.9 s of CPU time; twice as many take twice as long for 0.965."""
 MOST_PIXELS: Final = 400_000_000
 """Maximum number of values read from training images."""
 FEWEST_IMAGES: Final = 1000
