@@ -3,8 +3,8 @@
     python benchmarks/records.py examples/experiments/mnist-99.toml --data-dir DIR --seeds 30
 
 Of each seed: the test accuracy, the wall seconds of its epochs, and its core-seconds, which are the CPU time of all
-threads from an engine without memory to the end of the last epoch, validation included. Then `layerline train` as a process of
-its own, --runs times, with all its files; machine code is on disk by then.
+threads from an engine without memory to the end of the last epoch, validation included. Then `layerline train` as a
+process, --runs times, with all its files; machine code is on disk by then.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""How the time of an epoch grows with channels, images, batch size and threads, next to PyTorch's: a graph of each.
+
+    python benchmarks/growth.py --mnist DIR --cifar10 PATH
+
+Each point is `layerline engine bench`: epochs alternating with PyTorch's in its fastest setting without torch.compile,
+from the same weights, median of --pairs. Channels: two convolutions of 3×3 on CIFAR-10's images, per multiply-add.
+Images, batch size and threads: the first row of docs/speed.md, six-layer on MNIST, and vgg-small for threads as well.
+The loss after the epoch is in the results for both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from conditions import RESULTS, write
+
+import layerline
+from layerline.engines import peers
+from layerline.engines.bench import bench
+from layerline.recipe import Recipe
+from layerline.system.cores import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerline.data.dataset import Dataset
+
+CHANNELS: Final = (16, 32, 64, 128, 256)
+BATCHES: Final = (10, 20, 50, 100, 200, 512)
+IMAGES: Final = (2_000, 5_000, 10_000, 20_000, 60_000)
+WIDE: Final = """
+Conv {0} 3 padding=1
+ReLU
+Conv {0} 3 padding=1
+ReLU
+Pool 2
+Conv {0} 3 padding=1
+ReLU
+GlobalPool
+Flat
+FC classes
+"""
+GRAPHS: Final = {
+    "channels": ("channels", "ns per multiply-add and image"),
+    "images": ("images per epoch", "µs per image"),
+    "batch_size": ("batch size", "µs per image"),
+    "threads": ("threads", "µs per image"),
+}
+
+
+def main() -> None:
+    """Measure, write the results and draw the graphs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mnist", required=True, help="folder of MNIST's files")
+    parser.add_argument("--cifar10", required=True, help="CIFAR-10, in any form that load_data reads")
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    peers.SETTINGS = tuple(each for each in peers.SETTINGS if not each.compiled)  # type: ignore[misc]  # a minute each
+    mnist = layerline.load_data("mnist", data_dir=options.mnist, validation="none")
+    cifar = layerline.load_data(options.cifar10, validation="none", group_by="none")
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in GRAPHS}
+    for channels in CHANNELS:
+        text = WIDE.format(channels)
+        images = 40_000 // channels
+        found["channels"].append({"at": channels, **point(text, cifar, 128, cores(), images, options.pairs)})
+    for images in IMAGES:
+        found["images"].append({"at": images, **point("six-layer", mnist, 50, cores(), images, options.pairs)})
+    for batch in BATCHES:
+        found["batch_size"].append({"at": batch, **point("six-layer", mnist, batch, cores(), 20_000, options.pairs)})
+    for threads in range(1, cores() + 1):
+        found["threads"].append({"at": threads, **point("six-layer", mnist, 50, threads, 20_000, options.pairs)})
+        wide = point("vgg-small", cifar, 128, threads, 2_000, options.pairs)
+        found["threads"].append({"at": threads, "network": "vgg-small", **wide})
+    write("growth", {"found": found})
+    for name, points in found.items():
+        draw(name, [each for each in points if "network" not in each])
+
+
+def point(network: str, data: Dataset, batch: int, threads: int, images: int, pairs: int) -> dict[str, Any]:
+    """Return the microseconds per image of both sides, the multiply-adds of an image, and the losses."""
+    net = layerline.parse(network, data) if "\n" in network else layerline.read(network, data)
+    recipe = Recipe(batch_size=batch, momentum=0.0, learning_rate=0.01)
+    result = bench(net, data, recipe, threads, images=images, pairs=pairs, against_torch=True).as_dict()
+    print(network.split("\n")[-1] or net.parameter_count, batch, threads, images, result["microseconds_an_image"])
+    return {
+        "images": images,
+        "multiply_adds": net.multiply_adds,
+        "microseconds_an_image": result["microseconds_an_image"],
+        "ratio": result["ratio"],
+        "loss": result["loss"],
+    }
+
+
+def draw(name: str, points: Sequence[dict[str, Any]]) -> None:
+    """Write the graph of one of GRAPHS, both axes logarithmic."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for side, label in (("layerline", "Layerline"), ("pytorch", "PyTorch")):
+        unit = [1e3 / each["multiply_adds"] if name == "channels" else 1.0 for each in points]
+        values = [each["microseconds_an_image"][side]["median"] * u for each, u in zip(points, unit, strict=True)]
+        axes.plot([each["at"] for each in points], values, marker="o", label=label)
+    across, up = GRAPHS[name]
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    axes.set_xticks([each["at"] for each in points], [f"{each['at']:,d}" for each in points], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path = Path(RESULTS) / f"growth-{name}.png"
+    figure.savefig(path, dpi=120)
+    print(f"written: {path.relative_to(RESULTS.parent.parent)}")
+
+
+if __name__ == "__main__":
+    main()
