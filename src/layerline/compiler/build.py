@@ -79,7 +79,7 @@ PREDICTION_GROUP: Final = 10
 
 def build(network: Network, machine: Machine, task: Task) -> Program:
     """Return the unoptimized Program."""
-    b = Builder(network, machine, task, BORDER, folds={} if task.training else folds(network))
+    b = Builder(network, machine, task, BORDER, folds=folds(network, training=task.training))
     C, H, W = network.input_shape
     plane = Plane(C, H, W, *b.border(0))
     x = LayerValue(Buffer("x", capacity(plane.size), Per.IMAGE, plane=plane), plane, (C, H, W), needs_gradient=False)

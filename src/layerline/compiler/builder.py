@@ -33,7 +33,7 @@ class LayerValue:
     image: tuple[int, int, int]
     """(C, H, W): the order in which an FC layer numbers its inputs."""
     needs_gradient: bool
-    """Whether a trained weight comes before it."""
+    """Whether there is a backward pass, and a trained weight comes before it."""
     gradient: Buffer | None = None
 
 
@@ -73,12 +73,16 @@ class Builder:
     trained: dict[str, TrainedTensor] = field(default_factory=dict)
     """The trained parameters by name, in order of creation."""
     folds: dict[int, int] = field(default_factory=dict)
-    """In the forward-only Program: a BatchNorm's node → the node whose weights it is folded into."""
+    """A BatchNorm's node → the node whose weights it is folded into."""
 
     @property
     def training(self) -> bool:
         """Whether there is a backward pass."""
         return self.task.training
+
+    def trains(self, node: Node) -> bool:
+        """Whether a layer does what it does in training: in the forward-only Program none does, nor a frozen one."""
+        return self.training and not node.frozen
 
     @property
     def shards(self) -> int:
@@ -107,7 +111,8 @@ class Builder:
         plane = Plane(plane.channels, plane.height, plane.width, top, left, bottom, right)
         buffer = Buffer(f"y{node.index}", capacity(plane.size), Per.IMAGE, plane=plane)
         trained = trained or any(self.values[i].needs_gradient for i in node.inputs)
-        value = LayerValue(buffer, plane, image or (plane.channels, plane.height, plane.width), trained)
+        image = image or (plane.channels, plane.height, plane.width)
+        value = LayerValue(buffer, plane, image, trained and self.trains(node))
         self.values[node.index + 1] = value
         return value
 
@@ -132,12 +137,12 @@ class Builder:
         return top, left, bottom, right
 
     def is_identity(self, node: Node) -> bool:
-        """Whether a layer is a no-op in the forward-only Program, so that its output aliases its input."""
-        return not self.training and (node.layer.only_in_training or node.index in self.folds)
+        """Whether a layer is a no-op unless it trains, so that its output aliases its input."""
+        return not self.trains(node) and (node.layer.only_in_training or node.index in self.folds)
 
     def absorbs_norm(self, node: Node) -> bool:
         """Whether the BatchNorm after a layer is folded into its weights, which gives the layer a bias."""
-        return not self.training and node.index in self.folds.values()
+        return node.index in self.folds.values()
 
     def readers(self, value: LayerValue) -> int:
         """Return how many layers read a value, counting its aliases."""
@@ -157,15 +162,20 @@ class Builder:
 
     def tensor(
         self,
-        name: str,
-        buffer: str,
+        node: Node,
+        weight: str,
+        letter: str,
         layouts: tuple[tuple[str, Layout], ...],
         grid: Grid | None = None,
         kind: Kind = Kind.PLAIN,
     ) -> tuple[Buffer, ...]:
-        """Create a parameter and its homes, and return their buffers. Without a grid it is not trained."""
+        """Create a layer's parameter and its homes, and return their buffers. Without a grid it is not trained.
+
+        letter: what the names of its buffers start with.
+        """
+        name, buffer = f"{node.path}.{weight}", f"{letter}{node.index}"
         homes = tuple((Buffer(buffer + suffix, capacity(layout.size), Per.ONCE), layout) for suffix, layout in layouts)
-        if not self.training or grid is None:
+        if not self.trains(node) or grid is None:
             self.tensors[name] = Tensor(name, homes)
         else:
             gradient = Buffer("d" + buffer, capacity(grid.size), Per.ONCE)

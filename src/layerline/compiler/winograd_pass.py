@@ -4,8 +4,8 @@ conv(x, c → y)            →  winograd(x, u → y)
 conv_filters(x, dy → dw)  →  winograd_filters(x, dy → dw)
 conv_input(dy, w → dx)    →  winograd_input(dy, t → dx)
 
-u and t are the transformed filters: copies of the parameter, written at the end of each step. All kernels of a thread
-share one workspace.
+u and t are the transformed filters: copies of the parameter, written at the end of each step that changes it. All
+kernels of a thread share one workspace.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ WORK: Final = Buffer("work", 0, Per.THREAD)
 
 def winograd(program: Program, machine: Machine) -> Program:
     """Return the Program with Winograd's convolutions."""
-    conversion = _Conversion(machine, {home: tensor for tensor in program.tensors for home, _ in tensor.homes})
-    ops = [new for op in program.ops for new in conversion.replaced(op, training=program.training)]
+    written = {buffer for op in program.ops for buffer in op.written}
+    conversion = _Conversion(machine, {home: tensor for tensor in program.tensors for home, _ in tensor.homes}, written)
+    ops = [new for op in program.ops for new in conversion.replaced(op)]
     if not conversion.elements:
         return program
     buffers = {**conversion.columns, WORK: replace(WORK, size=capacity(conversion.elements))}
@@ -65,6 +66,7 @@ class _Conversion:
 
     machine: Machine
     tensors: dict[Buffer, Tensor]
+    written: set[Buffer]
     elements: int = 0
     """Of the workspace."""
     copies: list[Op] = field(default_factory=list)
@@ -78,11 +80,11 @@ class _Conversion:
     unpooled: dict[Buffer, Buffer] = field(default_factory=dict)
     """Gradients of pooled values → the same in their places among all outputs."""
 
-    def replaced(self, op: Op, *, training: bool) -> tuple[Op, ...]:
+    def replaced(self, op: Op) -> tuple[Op, ...]:
         """Return an op, or those in its place."""
         kernel, new = op.kernel, None
         if isinstance(kernel, ConvForward):
-            new = self._forward(op, kernel, training=training)
+            new = self._forward(op, kernel)
         elif isinstance(kernel, ConvPooledFilters | ConvPooledInput):
             new = self._pooled(op, kernel)
         elif isinstance(kernel, ConvFilters) and op["dy"] not in self.spilled and not (kernel.places or kernel.owned):
@@ -95,14 +97,14 @@ class _Conversion:
             self.spilled.add(op["dx"])
         return new or (op,)
 
-    def _forward(self, op: Op, kernel: ConvForward, *, training: bool) -> tuple[Op, ...] | None:
+    def _forward(self, op: Op, kernel: ConvForward) -> tuple[Op, ...] | None:
         conv, shape = kernel.conv, kernel.conv.shape
         choice = forward_choice(shape)
         if choice is None or not reaches(shape.x, input_border(shape)) or any(choice.outputs % n for n in conv.pool):
             return None
         new = winograd_forward(conv, choice, self.machine)
         w, u = op["w"], self._copy(op["w"], "u", new.passage.layout)
-        if training:
+        if w in self.written:
             self.layouts[w] = replace(kernel.columns, blocks=new.passage.layout.blocks)
             self.columns[w] = replace(w, size=capacity(self.layouts[w].size))
             self.copies.append(Op(TransformFilters(new.passage.layout, self.layouts[w]), (w, u)))

@@ -39,7 +39,7 @@ def single_value(network: Network, images: int, batch_size: int) -> Node | None:
     last = images % batch_size or batch_size
     for node in network.nodes:
         values = 1 if len(node.shape) == 1 else node.shape[1] * node.shape[2]
-        if node.layer.uses_batch and last * values == 1:
+        if node.layer.uses_batch and not node.frozen and last * values == 1:
             return node
     return None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
+from layerline.compiler.folding import folded_weights
 from layerline.engines.interface import State
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from layerline.compiler.compilation import Compiled
     from layerline.compiler.program import Buffer, Schedule, Tensor
+    from layerline.network import Network
 
 ALIGNED: Final = 64
 """Bytes of a cache line: no two threads write to the same line."""
@@ -56,9 +58,9 @@ class Memory:
         """Return the Program's parameters."""
         return self.code.schedule.program.tensors
 
-    def put_state(self, state: State) -> None:
-        """Write everything that training changes."""
-        self.put(state.weights)
+    def put_state(self, network: Network, state: State) -> None:
+        """Write the state of a training: frozen weights as the forward-only Program has them."""
+        self.put(folded_weights(network, state.weights, training=True))
         for tensor in self.tensors:
             layout = tensor.homes[0][1]
             for slot, buffer in tensor.slots:
@@ -67,7 +69,10 @@ class Memory:
     def state(self) -> State:
         """Return a copy of everything that training changes."""
         weights, optimizer = {}, {}
+        written = {buffer for op in self.code.schedule.program.ops for buffer in op.written}
         for tensor in self.tensors:
+            if tensor.homes[0][0] not in written:
+                continue
             buffer, layout = tensor.homes[0]
             weights[tensor.name] = layout.unpack(self.floats(buffer))
             for slot, of_slot in tensor.slots:

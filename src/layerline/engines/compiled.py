@@ -208,8 +208,12 @@ class CompiledEngine(Engine):
         if self._trainer is None:
             return copy.deepcopy(self._state)
         found = self._trainer.memory.state()
-        weights = {**found.weights, **{name: counter.copy() for name, counter in self._counters.items()}}
-        return State({name: weights[name] for name in self._network.weights}, found.optimizer)
+        changed = {**found.weights, **{name: counter.copy() for name, counter in self._counters.items()}}
+        weights = {
+            name: changed[name] if name in changed else self._state.weights[name].copy()
+            for name in self._network.weights
+        }
+        return State(weights, found.optimizer)
 
     def set_state(self, state: State) -> None:
         """Set weights and optimizer tensors; names and shapes must be the network's."""
@@ -218,7 +222,7 @@ class CompiledEngine(Engine):
         self._counters = _counters(self._network, state)
         self._version += 1
         if self._trainer is not None:
-            self._trainer.memory.put_state(state)
+            self._trainer.memory.put_state(self._network, state)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """Return the gradient of the last step by parameter name; only with fuse_updates=False."""
@@ -249,7 +253,7 @@ class CompiledEngine(Engine):
         if self._trainer is None or self._trainer.compiled.task != task:
             before = self._trainer
             trainer = Trainer(self._code_for(task), self._network.classes, self._threads, self._constants)
-            trainer.memory.put_state(self.state() if before else self._state)
+            trainer.memory.put_state(self._network, self.state() if before else self._state)
             trainer.set_running(self.running())
             self._trainer = trainer
         return self._trainer
@@ -317,8 +321,11 @@ def _first_state(network: Network, recipe: Recipe) -> State:
 
 
 def _counters(network: Network, state: State) -> dict[str, NDArray[Any]]:
-    """Return copies of the state's integer tensors: BatchNorm's batch counters, which machine code does not use."""
-    return {name: np.array(state.weights[name]) for name, w in network.weights.items() if w.dtype == "int64"}
+    """Return copies of the batch counters of BatchNorms, which machine code does not use; a frozen one's stands still.
+    """
+    nodes = (node for node in network.nodes if not node.frozen)
+    names = (name for node in nodes for name, weight in node.weights.items() if weight.dtype == "int64")
+    return {name: np.array(state.weights[name]) for name in names}
 
 
 def _check_state(state: State, like: State) -> None:

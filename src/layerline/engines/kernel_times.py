@@ -112,7 +112,7 @@ def kernel_times(network: Network, data: Dataset, recipe: Recipe, threads: int |
     task = task_of(recipe, training=True, **storage_of(data.train.source.images, data.scaling))
     code = compile_timed(network, machine, task)
     trainer = Trainer(code, network.classes, threads, constants(recipe, data.scaling))
-    trainer.memory.put_state(engines.make("compiled", network, data.scaling, recipe, threads).state())
+    trainer.memory.put_state(network, engines.make("compiled", network, data.scaling, recipe, threads).state())
     trainer.set_running(Running(0.0, np.zeros((3, network.classes), np.int64)))
     epoch = plan_epoch(recipe, data.train, 1, network.classes)
     steps = 1

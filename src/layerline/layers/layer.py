@@ -28,7 +28,7 @@ class Weight:
     fan_in: int = 0
     """The number of inputs to each output, which scales the initial values. 0 if they are not random."""
     trained: bool = True
-    """False for buffers, which are counted or averaged rather than trained (BatchNorm's)."""
+    """False for buffers, which are counted or averaged rather than trained (BatchNorm's), and in a frozen layer."""
     start: Literal["drawn", "zeros", "ones"] = "drawn"
     dtype: Literal["float32", "int64"] = "float32"
 

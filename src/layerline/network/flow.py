@@ -30,6 +30,10 @@ class _At:
     shape: Shape | None
     trail: tuple[str, ...]
     """The shapes up to here, for messages."""
+    trained: int = 0
+    """The first line before it that is in no Freeze; 0: everything before it is frozen."""
+    frozen_until: int = 0
+    """The line of the End of the last Freeze before it; 0: there is none."""
 
 
 @final
@@ -43,6 +47,7 @@ class Flow:
         self._mistakes = mistakes
         self._classes = classes
         self._at = _At(0, None, ())
+        self._freezing = False
 
     @property
     def shape(self) -> Shape | None:
@@ -72,13 +77,25 @@ class Flow:
                 case Block() if item.residual:
                     self._residual(item, f"{inside}{position}")
                     position += 1
+                case Block() if item.freezes:
+                    position = self._freeze(item, inside, position)
                 case Block():
                     for _ in range(item.count):
                         position = self.walk(item.body, inside, position)
         return position
 
+    def _freeze(self, block: Block, inside: str, position: int) -> int:
+        """Walk through a Freeze, where everything before it is frozen; return the next position."""
+        if self._at.trained:
+            self._mistakes.add(block.span, _trained_before(block, self._at))
+        outer, self._freezing = self._freezing, True
+        position = self.walk(block.body, inside, position)
+        self._freezing, self._at.frozen_until = outer, block.end_line
+        return position
+
     def _step(self, line: LayerLine, path: str) -> None:
         layer = line.layer
+        self._at.trained = self._at.trained or (0 if self._freezing else line.span.line)
         if layer is None:
             self._at.shape = None
             return
@@ -118,12 +135,12 @@ class Flow:
         self, layer: Layer, inputs: tuple[int, ...], shapes: tuple[Shape, ...], shape: Shape, path: str, line: int
     ) -> None:
         index = len(self.nodes)
-        self.nodes.append(Node(index, layer, inputs, shapes, shape, path, line))
+        self.nodes.append(Node(index, layer, inputs, shapes, shape, path, line, self._freezing))
         changed = shape != self._at.shape
         trail = self._at.trail
         if changed:  # a message has no space for more shapes than characters
             trail = (*trail[-_LONGEST_TRAIL:], f"{layer.word.name} {times(shape)}")
-        self._at = _At(index + 1, shape, trail)
+        self._at = dataclasses.replace(self._at, value=index + 1, shape=shape, trail=trail)
 
     def _residual(self, block: Block, path: str) -> None:
         start = dataclasses.replace(self._at)
@@ -145,12 +162,13 @@ class Flow:
             return
         values, shapes = (branch.value, other.value), (branch.shape, other.shape)
         self._at = branch
+        branch.trained = branch.trained or other.trained or (0 if self._freezing else block.span.line)
         self._put(layer, values, shapes, shape, path, block.span.line)
 
     def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
         """Note what is legal but probably not intended; return the line that was probably meant, if it differs."""
         found = slips.reversed_order(line, layer, self._at.shape) or slips.written_together(line, layer, self._at.shape)
-        advice = found.misfit if found else layer.advice()
+        advice = found.misfit if found else None if self._freezing else layer.advice()
         if advice:
             span = line.span_of(advice.argument)
             self.notes.setdefault(span, self._mistakes.render(span, advice))
@@ -162,6 +180,18 @@ class Flow:
             "specify the data (--data), or write the number of classes here, as in `FC 10`",
         )
         self._mistakes.add(line.span_of("outputs"), misfit)
+
+
+def _trained_before(block: Block, at: _At) -> Misfit:
+    """Return the mistake of a Freeze after a line that is trained."""
+    if at.trained > block.span.line:
+        reason = f"line {at.trained}, which is trained, comes before this Freeze when the Repeat repeats it"
+        return Misfit(reason, "put the Freeze around the whole Repeat, or write out the copies of the Repeat")
+    reason = f"line {at.trained} before this Freeze is trained, but a frozen part starts at the input"
+    if at.frozen_until:
+        helps = f"move the `End` on line {at.frozen_until} to where the frozen part is to end, and remove this Freeze"
+        return Misfit(reason, helps)
+    return Misfit(reason, f"move this line to before line {at.trained}, to freeze that line too")
 
 
 def _unequal(branch: Shape, other: Shape, start: Shape, *, has_shortcut: bool) -> Misfit:

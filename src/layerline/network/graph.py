@@ -33,16 +33,27 @@ class Node:
     """Its module in `to_torch()`: `3`, `4.body.0`; its weights are called `<path>.weight`, …"""
     line: int
     """Its line in the file, from 1."""
+    frozen: bool = False
+    """Whether it is in a Freeze, and so is everything before it: a training computes it as a prediction does."""
 
     @property
     def weights(self) -> dict[str, Weight]:
-        """Return its weights by full name: `<path>.weight`, …"""
-        return {f"{self.path}.{weight.name}": weight for weight in self.layer.weights(*self.input_shapes)}
+        """Return its weights by full name: `<path>.weight`, …; those of a frozen layer are not trained."""
+        weights = self.layer.weights(*self.input_shapes)
+        if self.frozen:
+            weights = tuple(dataclasses.replace(weight, trained=False) for weight in weights)
+        return {f"{self.path}.{weight.name}": weight for weight in weights}
 
     @property
     def parameters(self) -> int:
         """Return the number of its trained weights."""
-        return sum(weight.size for weight in self.layer.weights(*self.input_shapes) if weight.trained)
+        return sum(weight.size for weight in self.weights.values() if weight.trained)
+
+    @property
+    def frozen_parameters(self) -> int:
+        """Return the number of its weights that would be trained if the layer were not frozen."""
+        weights = self.layer.weights(*self.input_shapes)
+        return sum(weight.size for weight in weights if weight.trained) if self.frozen else 0
 
     @property
     def multiply_adds(self) -> int:
@@ -55,7 +66,7 @@ class Node:
 class Network:
     """A network in which every layer accepts the output of the previous one, and the last outputs one number per class.
 
-    A final Softmax is a node like any other; the logits are its input. It changes no weights.
+    A frozen layer reads only frozen layers and the input. A final Softmax is a node like any other; the logits are its input. It changes no weights.
     """
 
     name: str
@@ -80,13 +91,18 @@ class Network:
 
     @property
     def has_filters(self) -> bool:
-        """Return whether a layer has filters."""
-        return any(node.layer.has_filters for node in self.nodes)
+        """Return whether a layer has filters that are trained."""
+        return any(node.layer.has_filters and not node.frozen for node in self.nodes)
 
     @property
     def parameter_count(self) -> int:
         """Return the number of trained weights."""
         return sum(node.parameters for node in self.nodes)
+
+    @property
+    def frozen_parameter_count(self) -> int:
+        """Return the number of frozen weights, without the statistics of BatchNorms."""
+        return sum(node.frozen_parameters for node in self.nodes)
 
     @property
     def multiply_adds(self) -> int:

@@ -15,6 +15,8 @@ PER_PARAMETER: Final = 12
 """Bytes: weight, gradient and momentum, float32."""
 PER_VALUE: Final = 8
 """Bytes: a value of a layer's output and its gradient, float32."""
+PER_FROZEN: Final = 4
+"""Bytes: a parameter of a frozen layer, or a value of its output for one image: it is not stored for the batch."""
 _MOST: Final = 2**62
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_GROUPS: Final = Path("/proc/self/cgroup")
@@ -26,9 +28,15 @@ _USED: Final = ("anon", "total_rss")
 def training_bytes(nodes: Iterable[Node], batch_size: int) -> int:
     """Return Σ 12 · parameters + batch size · Σ 8 · values of the output: an estimate, in bytes.
 
-    Engines may need less, by recomputing what they would otherwise store, or more, for their own scratch space.
+    Of frozen layers it is Σ 4 · (parameters + values). Engines may need less, by recomputing what they would otherwise
+    store, or more, for their own scratch space.
     """
-    return sum(PER_PARAMETER * node.parameters + PER_VALUE * batch_size * values(node) for node in nodes)
+    return sum(
+        PER_FROZEN * (node.frozen_parameters + values(node))
+        if node.frozen
+        else PER_PARAMETER * node.parameters + PER_VALUE * batch_size * values(node)
+        for node in nodes
+    )
 
 
 def values(node: Node) -> int:

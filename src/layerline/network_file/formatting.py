@@ -26,7 +26,7 @@ def formatted(text: str, file: str = "network") -> str:
     for line in tree.lines:
         if line.statement:
             level, code = tree.readable[line.number]
-            depth = level + (line.statement.word.text.lower() in ("residual", "repeat", "shortcut"))
+            depth = level + (line.statement.word.text.lower() in ("residual", "repeat", "freeze", "shortcut"))
             first, *others = code.split("\n")
             rows += [
                 (_INDENT * level + first, line.comment or ""),

@@ -31,9 +31,10 @@ _INPUT: Final = Word("Input", tuple(Argument(name, _SIDE, bare=True) for name in
 _RESIDUAL: Final = Word("Residual")
 _SHORTCUT: Final = Word("Shortcut")
 _REPEAT: Final = Word("Repeat", (Argument("n", Whole(), bare=True),))
+_FREEZE: Final = Word("Freeze")
 _END: Final = Word("End")
 
-STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _END)
+STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _FREEZE, _END)
 """The words that are not layers."""
 _LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
 _WORDS: Final = {
@@ -84,7 +85,7 @@ class LayerLine:
 @final
 @dataclass
 class Block:
-    """A Residual or a Repeat with its lines; filled while the file is read, then not changed."""
+    """A Residual, a Repeat or a Freeze with its lines; filled while the file is read, then not changed."""
 
     statement: Statement
     word: Word
@@ -94,6 +95,8 @@ class Block:
     shortcut: list[LayerLine | Block] | None = None
     """The second branch of a Residual; None is the input itself."""
     shortcut_line: int = 0
+    end_line: int = 0
+    """The line of its End; 0 if there is none."""
     size: int = 0
     """Its number of layers, unrolled."""
     foreign: bool = False
@@ -108,6 +111,11 @@ class Block:
     def residual(self) -> bool:
         """Whether it is a Residual."""
         return self.word is _RESIDUAL
+
+    @property
+    def freezes(self) -> bool:
+        """Whether it is a Freeze."""
+        return self.word is _FREEZE
 
     @property
     def open_branch(self) -> list[LayerLine | Block]:
@@ -183,6 +191,7 @@ class _Reader:
             _INPUT.name: self._input,
             _RESIDUAL.name: self._begin,
             _REPEAT.name: self._begin,
+            _FREEZE.name: self._begin,
             _SHORTCUT.name: self._shortcut,
             _END.name: self._end,
             SEPARABLE.name: self._separable,
@@ -321,7 +330,7 @@ class _Reader:
         span, block = values.statement.word.span, self.open[-1] if self.open else None
         if block is None or not block.residual:
             inside = block is not None and any(outer.residual for outer in self.open)
-            helps = f"close the Repeat on line {block.statement.line} with End first" if block and inside else None
+            helps = f"close the {block.word.name} on line {block.statement.line} with End first" if block and inside else None
             self.mistakes.add(span, Misfit("Shortcut is only allowed inside a Residual", helps or "remove it"))
         elif block.shortcut is not None:
             lines = f"on lines {block.shortcut_line} and {span.line}"
@@ -338,6 +347,7 @@ class _Reader:
             self.mistakes.add(values.statement.word.span, misfit)
             return True
         block = self.open.pop()
+        block.end_line = values.statement.line
         if block.shortcut is None:
             self._refuse_empty(block, block.body, "is empty")
         else:

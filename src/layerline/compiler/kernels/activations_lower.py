@@ -42,7 +42,7 @@ def lower(b: Builder, node: Node) -> None:
     function, x = FUNCTIONS[node.layer.kind](node.layer), b.value(node.inputs[0])
     y = b.output(node, x.plane, image=x.image)
     b.op(ActivationForward(function, x.plane, y.plane), x.buffer, y.buffer)
-    if b.training and x.needs_gradient:
+    if x.needs_gradient:
         known = y if function.from_result else x
 
         def back() -> None:

@@ -33,7 +33,7 @@ def lower_global(b: Builder, node: Node) -> None:
 def _add(b: Builder, node: Node, shape: PoolShape, plane: Plane, *, real: bool = False) -> None:
     x, y = b.value(node.inputs[0]), b.output(node, plane)
     b.op(AverageForward(shape, y.plane, real), x.buffer, y.buffer)
-    if b.training and x.needs_gradient:
+    if x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]

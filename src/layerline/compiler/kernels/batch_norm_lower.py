@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Lower a normalization and its backward pass; in the forward-only Program it is folded if possible."""
+    """Lower a normalization and its backward pass; unless it trains it is folded if possible."""
     x = b.value(node.inputs[0])
-    if not b.training and node.index in b.folds:
+    if node.index in b.folds:
         b.values[node.index + 1] = x
         return
     y = b.output(node, x.plane, trained=True, image=x.image)
     planes = (_norm_plane(node, x), _norm_plane(node, y))
-    if not b.training:
+    if not b.trains(node):
         linear = [_per_channel(b, node, x, name, trained=False) for name in LINEAR]
         b.op(BatchNormForward(*planes), x.buffer, *linear, _per_channel(b, node, x, "bias", trained=False), y.buffer)
         return
@@ -61,7 +61,7 @@ def _per_channel(b: Builder, node: Node, x: LayerValue, name: str, *, trained: b
     C = node.shape[0]
     layout = Vector(C, C, x.image if len(node.shape) == 1 else None)
     grid = Grid(1, C, C) if trained else None
-    (buffer,) = b.tensor(f"{node.path}.{name}", f"{name}{node.index}", (("", layout),), grid)
+    (buffer,) = b.tensor(node, name, name, (("", layout),), grid)
     return buffer
 
 

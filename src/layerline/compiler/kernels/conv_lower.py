@@ -66,17 +66,17 @@ def _lower_groups(b: Builder, node: Node, groups: int, *, dilation: tuple[int, i
     tile = conv_tile(shape, b.machine)
     assert tile is not None  # noqa: S101 - one pixel always fits
     margin = (0, 0, 0, 0)
-    if b.training and not b.task.exact:  # zeros around the gradient of y, for tiles
+    if b.trains(node) and not b.task.exact:  # zeros around the gradient of y, for tiles
         margin = wider(tiles_border(shape), gradient_border(shape) if x.needs_gradient else margin)
     y, has_bias = b.output(node, Plane(O, P, Q), trained=True, margin=margin), bias or b.absorbs_norm(node)
     kernel = ConvForward(Convolution(shape, y.plane, has_bias), tile)
     rows, columns = shape.rows(b.machine), kernel.columns
     grid = Grid(O * rows.runs, rows.length, rows.padded)
-    layouts = (("r", rows), ("c", columns)) if b.training else (("c", columns),)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", layouts, grid, Kind.FILTERS)
-    extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
+    layouts = (("r", rows), ("c", columns)) if b.trains(node) else (("c", columns),)
+    weights = b.tensor(node, "weight", "w", layouts, grid, Kind.FILTERS)
+    extra = b.tensor(node, "bias", "b", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(kernel, x.buffer, weights[-1], *extra, y.buffer)
-    if b.training:
+    if b.trains(node):
         b.backward.append(lambda: _back(b, node, shape, (x, y), (weights[0], grid, columns)))
 
 

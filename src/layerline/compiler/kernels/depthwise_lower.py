@@ -31,10 +31,10 @@ def lower_depthwise(b: Builder, node: Node, *, dilation: tuple[int, int], bias: 
     y = b.output(node, Plane(C, P, Q), trained=True)
     bias = bias or b.absorbs_norm(node)
     layout = Taps((C, 1, *layer.kernel), padded)
-    (w,) = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.FILTERS)
-    extra = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(C, C)),), Grid(1, C, C)) if bias else ()
+    (w,) = b.tensor(node, "weight", "w", (("", layout),), grid, Kind.FILTERS)
+    extra = b.tensor(node, "bias", "b", (("", Vector(C, C)),), Grid(1, C, C)) if bias else ()
     b.op(DepthwiseForward(shape, y.plane, bias), x.buffer, w, *extra, y.buffer)
-    if b.training:
+    if b.trains(node):
         b.backward.append(lambda: _back(b, node, shape, (x, y), (w, grid), bias=bias))
 
 

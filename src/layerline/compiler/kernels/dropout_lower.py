@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def lower(b: Builder, node: Node) -> None:
-    """Lower a dropout and its backward pass; in the forward-only Program it is a no-op."""
+    """Lower a dropout and its backward pass; unless it trains it is a no-op."""
     x = b.value(node.inputs[0])
-    if not b.training:
+    if not b.trains(node):
         b.values[node.index + 1] = x
         return
     p, size = cast("Dropout", node.layer).p, x.plane.channels * x.plane.height * x.plane.width
@@ -42,9 +42,9 @@ def lower(b: Builder, node: Node) -> None:
 
 
 def lower_channels(b: Builder, node: Node) -> None:
-    """Lower a dropout of whole channels and its backward pass; the forward-only Program skips it."""
+    """Lower a dropout of whole channels and its backward pass; unless it trains it is a no-op."""
     x = b.value(node.inputs[0])
-    if not b.training:
+    if not b.trains(node):
         b.values[node.index + 1] = x
         return
     p, C = cast("Dropout2d", node.layer).p, x.plane.channels

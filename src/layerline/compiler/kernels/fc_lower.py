@@ -40,7 +40,7 @@ def lower_flat(b: Builder, node: Node) -> None:
         return
     y = b.output(node, bare, image=x.image)
     b.op(Copy(x.plane, bare), x.buffer, y.buffer)
-    if b.training and x.needs_gradient:
+    if x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]
@@ -62,11 +62,11 @@ def lower(b: Builder, node: Node) -> None:
     y = b.output(node, Plane(layer.outputs, 1, 1), trained=True)
     grid = Grid(layer.outputs, shape.inputs, shape.padded)
     layout = Matrix(layer.outputs, x.image, shape.padded)
-    weights = b.tensor(f"{node.path}.weight", f"w{node.index}", (("", layout),), grid, Kind.MATRIX)
+    weights = b.tensor(node, "weight", "w", (("", layout),), grid, Kind.MATRIX)
     O, has_bias = layer.outputs, layer.bias or b.absorbs_norm(node)
-    bias = b.tensor(f"{node.path}.bias", f"b{node.index}", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
+    bias = b.tensor(node, "bias", "b", (("", Vector(O, O)),), Grid(1, O, O)) if has_bias else ()
     b.op(FCForward(shape, forward_tile(shape, b.machine, images=1), has_bias), x.buffer, *weights, *bias, y.buffer)
-    if b.training:
+    if b.trains(node):
         b.backward.append(lambda: _back(b, node, shape, (x, y), weights[0]))
 
 

@@ -33,7 +33,7 @@ def lower_global(b: Builder, node: Node) -> None:
 def _add(b: Builder, node: Node, shape: PoolShape) -> None:
     x, (C, P, Q) = b.value(node.inputs[0]), node.shape
     y = b.output(node, Plane(C, P, Q))
-    if not (b.training and x.needs_gradient):
+    if not x.needs_gradient:
         b.op(PoolForward(shape, y.plane), x.buffer, y.buffer)
         return
     at = b.scratch(f"at{node.index}", P * Q * C, DType.I32)

@@ -16,7 +16,7 @@ def lower(b: Builder, node: Node) -> None:
     x = b.value(node.inputs[0])
     y = b.output(node, x.plane, image=x.image)
     b.op(ReLUForward(x.plane, y.plane), x.buffer, y.buffer)
-    if b.training and x.needs_gradient:
+    if x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from layerline.compiler.builder import Builder, PendingStep, TrainedTensor
     from layerline.compiler.kernels.muon import Filters
     from layerline.compiler.task import Task
-    from layerline.network import Network, Node
+    from layerline.layers import Weight
+    from layerline.network import Network
 
 FACTOR: Final = Buffer("factor", capacity(1), Per.ONCE)
 """The factor that all gradients are multiplied by when clipped."""
@@ -28,18 +29,16 @@ MATCH_ADAM: Final = 0.2
 """Liu et al. 2025, arXiv:2502.16982, eq. 4: scales Muon's steps to AdamW's length, so its rate and decay apply."""
 
 
-def kind_of(node: Node, weight: str) -> Kind:
+def kind_of(weight: Weight) -> Kind:
     """Return the parameter kind of a layer's weight."""
-    dimensions = len(node.weights[f"{node.path}.{weight}"].shape)
-    return {4: Kind.FILTERS, 2: Kind.MATRIX}.get(dimensions, Kind.PLAIN)
+    return {4: Kind.FILTERS, 2: Kind.MATRIX}.get(len(weight.shape), Kind.PLAIN)
 
 
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
     """Return the name of each trained parameter → the names of its optimizer slots."""
     return {
-        f"{node.path}.{weight.name}": task.slot_names(kind_of(node, weight.name))
-        for node in network.nodes
-        for weight in node.layer.weights(*node.input_shapes)
+        name: task.slot_names(kind_of(weight))
+        for name, weight in network.weights.items()
         if weight.trained
     }
 

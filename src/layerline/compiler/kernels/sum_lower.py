@@ -18,7 +18,7 @@ def lower(b: Builder, node: Node) -> None:
     branches = [b.value(i) for i in node.inputs]
     y = b.output(node, branches[0].plane, image=branches[0].image)
     b.op(Sum(branches[0].plane, branches[1].plane, y.plane), *(x.buffer for x in branches), y.buffer)
-    if b.training and y.needs_gradient:
+    if y.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]

@@ -22,9 +22,9 @@ class Facts:
     counts: tuple[int, ...]
     """Training images of each class."""
     filters: bool
-    """Whether the network has filters."""
+    """Whether the network has filters that are trained."""
     uses_batch: bool
-    """Whether a layer needs the mean and variance of a batch."""
+    """Whether a layer needs the mean and variance of a batch in training."""
     multiply_adds: int
     """Per image, forward."""
 
@@ -32,7 +32,7 @@ class Facts:
     def of(cls, network: Network, data: Dataset) -> Facts:
         """Return the facts about a network and its data."""
         counts = np.bincount(data.train.labels, minlength=len(data.classes))
-        uses_batch = any(node.layer.uses_batch for node in network.nodes)
+        uses_batch = any(node.layer.uses_batch and not node.frozen for node in network.nodes)
         of_network = (network.has_filters, uses_batch, network.multiply_adds)
         return cls(data.shape, data.classes, tuple(counts.tolist()), *of_network)
 
