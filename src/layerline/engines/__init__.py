@@ -77,8 +77,10 @@ def _made(
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
             from layerline.engines.compiled import CompiledEngine
+            from layerline.engines.frozen_features import FeatureEngine, stores_features
 
-        return CompiledEngine(network, scaling, recipe, threads, ranks=ranks)
+        kind = FeatureEngine if stores_features(network, recipe) else CompiledEngine
+        return kind(network, scaling, recipe, threads, ranks=ranks)
     with IMPORTS:
         _need("torch", "--engine torch: PyTorch", INSTALL)
         from layerline.engines.torch_device import TorchDevice

@@ -116,6 +116,28 @@ class Network:
         last = self.nodes[value - 1]
         return dataclasses.replace(self, nodes=self.nodes[:value], classes=math.prod(last.shape), notes=(), start=None)
 
+    @property
+    def frozen_end(self) -> int:
+        """Return the last value of the frozen part that everything after it is computed from; 0 if there is none.
+
+        It is the input of a network of its own, `after`.
+        """
+        frozen = sum(node.frozen for node in self.nodes)
+        if frozen == len(self.nodes):
+            return 0
+        reads = [min(node.inputs) for node in self.nodes]
+        return next((k for k in range(frozen, 0, -1) if min(reads[k:]) >= k), 0)
+
+    def after(self, value: int) -> Network:
+        """Return the network of the nodes after a value, which is its input; weights keep their names."""
+        shape = self.nodes[value - 1].shape
+        input_shape = (shape[0], shape[1], shape[2]) if len(shape) == 3 else (shape[0], 1, 1)
+        nodes = tuple(
+            dataclasses.replace(node, index=node.index - value, inputs=tuple(k - value for k in node.inputs))
+            for node in self.nodes[value:]
+        )
+        return dataclasses.replace(self, input_shape=input_shape, nodes=nodes, notes=(), start=None)
+
     def describe(self, batch_size: int = 64, memory: int | None = None) -> str:
         """Return the table of layers: shape, parameters, multiply-adds, memory of a training step; then the notes.
 
