@@ -15,19 +15,14 @@ in each of several batches.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from layerline import engines
-from layerline.compiler import compilation
-from layerline.compiler.folding import folded_weights
-from layerline.compiler.machine import host
-from layerline.compiler.task import End, storage_of, task_of
 from layerline.engines.epoch import Epoch, plan_epoch
-from layerline.engines.epoch_tables import constants
-from layerline.engines.predictor import Predictor
+from layerline.engines.features import features
 from layerline.network import initial_weights
 
 if TYPE_CHECKING:
@@ -205,28 +200,12 @@ def _layers(
     for node in network.nodes:
         if "." not in node.path and node.layer.kind not in _NOT_COMPUTED:
             part = network.until(node.index + 1)
-            found = _compiled_values(part, data, recipe, weights, images, indices, threads)
+            found = features(part, data.scaling, recipe, weights, images, indices, threads)
             torch, truth = (each[node.path] for each in values)
             yield LayerCheck(node, _deviation(found.astype(np.float64).reshape(truth.shape), torch, truth))
 
 
 _DTYPES: Final = ("float32", "float64")
-
-
-def _compiled_values(
-    part: Network,
-    data: Dataset,
-    recipe: Recipe,
-    weights: dict[str, NDArray[Any]],
-    images: ImageSet,
-    indices: NDArray[np.int64],
-    threads: int,
-) -> NDArray[np.float32]:
-    task = task_of(recipe, training=False, **storage_of(images.images, data.scaling))
-    code = compilation.compile_network(part, host(), replace(task, end=End.VALUES))
-    predictor = Predictor(code, part, threads, constants(recipe, data.scaling))
-    memory = predictor.weighed(folded_weights(part, {name: weights[name] for name in part.weights}))
-    return predictor.values(memory, images, indices)
 
 
 def _torch_values(
