@@ -49,7 +49,7 @@ def make(
     start: Start | None = None,
     ranks: Ranks = ALONE,
 ) -> Engine:
-    """Return the engine called `name`, with the recipe's initial weights, or those of `start` and a new optimizer.
+    """Return the engine called `name`, with the recipe's initial weights, or those of `start` as far as it has them.
 
     threads: all cores by default. placement: of the torch engine; automatic by default. ranks: the processes that train
     together. Raises RecipeError like `check`, NetworkError if the engine cannot run a layer, and UserError if engine or
@@ -59,7 +59,8 @@ def make(
     check(name, threads, placement)
     made = _made(name, network, scaling, recipe, threads, placement or Placement(), ranks)
     if start is not None and start.weights is not None:
-        made.set_state(made.state().with_averaged(start.weights))
+        state = made.state()
+        made.set_state(state.with_averaged({**state.weights, **start.weights}))
     return made
 
 

@@ -12,7 +12,10 @@ from layerline.engines.placement import Placement
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
+from layerline.data.photos import sizing
 from layerline.network import find, presets
+from layerline.network.pretrained.backbones import BACKBONES, backbone
+from layerline.network.pretrained.transfer import transfer_text
 from layerline.network_file import Mistakes, formatted, read_tree
 from layerline.numbers import display
 from layerline.recipe import Recipe
@@ -120,6 +123,25 @@ def _is_data(net: str) -> bool:
     return net in NAMES or path.is_dir() or (net.lower().endswith(DATA_FILES) and path.is_file())
 
 
+def _transferred(name: str, head: tuple[str, str] | None, values: dict[str, Any]) -> tuple[str, str]:
+    """Return name and text of a pretrained network with its head; set the options that belong to it.
+
+    head: name and text of the layers that follow; None for the usual ones.
+    """
+    known = backbone(name)
+    if "start_from" in values:
+        raise UserError(
+            f"--from {name}: starts with the weights of {known.title}, so it cannot be combined with --start-from",
+            f"--start-from alone continues from a run whose network was made by --from {name}",
+        )
+    values["start_from"] = name
+    values.setdefault("fit", "crop")
+    size = sizing.parse(values.get("size"), None, gray=None).size
+    if head is None:
+        return name, transfer_text(known, size)
+    return f"{name} + {head[0]}", transfer_text(known, size, head[1])
+
+
 def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     """Return the experiment of a command line: NET is a network, or an experiment.toml whose values `flags` override.
 
@@ -138,12 +160,21 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     exact = net is not None and net.lower().endswith(_SUFFIX)
     if net is not None and exact:
         written = toml_file.read(Path(net))
-        text = written.text or find(written.net or "")
         values = dict(written.values)
+        if written.net in BACKBONES and not Path(written.net).exists():
+            values.setdefault("from", written.net)
+        else:
+            text = written.text or find(written.net or "")
         if "within" in flags:
             values.pop("epochs", None)  # the number that the file has is no longer wanted
     values.update({key: BY_KEY[key].value(given) for key, given in flags.items()})
     check_epochs(values)
+    given = frozenset(values)
+    if "from" in values:
+        head = text if exact or net is None else find(net)
+        text = _transferred(str(values.pop("from")), head, values)
+    elif text is None and net in BACKBONES and not Path(net).exists():
+        text = _transferred(net, None, values)
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     placement = Placement(*(str(values.get(key, BY_KEY[key].default)) for key in ("device", "precision")))
@@ -156,5 +187,5 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     if "data" not in values:
         raise UserError(*NO_DATA)
     cuts = {key: values[key] for key in DATA_KEYS if key in values and key != "data"}
-    parts = (recipe, engine, threads, placement, values.get("start_from"), frozenset(values), exact)
+    parts = (recipe, engine, threads, placement, values.get("start_from"), given, exact)
     return Experiment(file, content, values["data"], cuts, *parts)

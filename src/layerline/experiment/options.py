@@ -147,11 +147,20 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("class_weights", "train", "list", "HOW", "none, balanced, sqrt, or one number per class", CHOSEN),
     Option("init", "train", "text", "NAME", f"weight initialization: {_or(INITS)}", _R.init),
     Option(
+        "from",
+        "train",
+        "text",
+        "NAME",
+        "classify by the features of a pretrained network: lite0, resnet18 or mobilenetv2; NET is then what follows",
+        NONE,
+    ),
+    Option(
         "start_from",
         "train",
         "text",
         "RUN",
-        "start with the weights of a run or model file with the same network and classes [random]",
+        "start with the weights of a run, a model file or a pretrained network; a new last layer for other classes "
+        "[random]",
     ),
     Option("seed", "train", "whole", "N", "random seed (splits, initial weights, shuffling)", _R.seed),
     Option("engine", "train", "text", "NAME", "compiled, or torch (needs PyTorch)", "compiled"),

@@ -27,19 +27,26 @@ class Start:
     digest: str
     """SHA-256 (hex) of the names, types, shapes and bytes of the weights: see `digest`."""
     weights: Mapping[str, NDArray[Any]] | None
-    """With the names and layouts of `to_torch().state_dict()`; None if a checkpoint has newer ones to resume from."""
+    """With the names and layouts of `to_torch().state_dict()`; the others are drawn by the seed. None if a checkpoint
+    has newer ones to resume from."""
     source: str | None = None
-    """The run folder or model file, as typed; None for a model in memory."""
+    """The run folder, model file or backbone, as typed; None for a model in memory."""
     epoch: int | None = None
     """The epoch of its run that the weights are from, if known."""
     module: str | None = None
     """The class of the PyTorch module that the weights are from (`from_torch`)."""
+    title: str | None = None
+    """What the weights are, if they are pretrained ones: `EfficientNet-Lite0 (ImageNet)`."""
+    fresh: tuple[str, ...] = ()
+    """The layers of the network that start with random weights, by their lines: `FC classes (line 9)`."""
 
     @property
     def text(self) -> str:
         """Return where the weights are from: `runs/a (epoch 9)`, `LeNet (PyTorch)`."""
         if self.module is not None:
             return f"{self.module} (PyTorch)"
+        if self.title is not None:
+            return self.title
         epoch = "" if self.epoch is None else f" (epoch {self.epoch})"
         return f"{self.source or 'a model in memory'}{epoch}"
 

@@ -1,4 +1,4 @@
-"""TRAIN: a warm start: a new training with the weights of an earlier one, for the same layers, images and classes."""
+"""TRAIN: a warm start: a new training with the weights of an earlier one, or with pretrained ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline.errors import DataError, NetworkError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.experiment import settle
+from layerline.network import pretrained
+from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.transfer import start_of
 from layerline.network.start import Start, digest
 from layerline.numbers import display
 from layerline.runs import history
@@ -23,26 +26,68 @@ from layerline.training.stored import stored
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
-    from layerline.network import Network
+    from layerline.network import Network, Node
 
-_NAMED: Final = 5
 _FLAG: Final = "--start-from"
 
 
 def started(given: str | os.PathLike[str] | Model | Run, network: Network, data: Dataset) -> Start:
-    """Return the start with the weights of a run or model, in memory or on disk.
+    """Return the start with the weights of a run or model, in memory or on disk, or of a backbone by its name.
 
-    Raises UserError if it cannot be read, or has other classes, images or layers, with what differs.
+    With other classes, the last layer with weights starts with random ones. Raises UserError if the weights cannot be
+    read, or are for other images or layers, with what differs.
     """
+    if isinstance(given, str) and given in BACKBONES and not Path(given).exists():
+        return _pretrained(given, network, data)
     model, source, epoch = _found(given)
     name = f"{_FLAG} {display.name(source or 'a model in memory', 200)}"
-    _check_classes(name, model.classes, data)
-    _check_layers(name, source, model.network, network)
-    return Start(digest(model.weights), model.weights, source, epoch)
+    fresh = () if model.classes == data.classes else (_last(network),)
+    names = {key for node in fresh for key in node.weights}
+    _check_layers(name, source, model.network, network, names)
+    weights = {key: array for key, array in model.weights.items() if key not in names}
+    return Start(digest(weights), weights, source, epoch, fresh=tuple(map(_line, fresh)))
+
+
+def _pretrained(given: str, network: Network, data: Dataset) -> Start:
+    """Return the start with the weights of a backbone. Raises UserError if there are none, or they do not fit."""
+    start = start_of(BACKBONES[given], pretrained.get(given).weights)
+    name = f"{_FLAG} {given}"
+    if any(data.scaling.shift):
+        raise DataError(
+            f"{name}: the network has the preprocessing of these weights, but --normalize changes the images before it",
+            "omit --normalize",
+        )
+    theirs = {} if start.weights is None else {key: tuple(array.shape) for key, array in start.weights.items()}
+    ours = {key: tuple(weight.shape) for key, weight in network.weights.items()}
+    key = next((key for key in theirs if theirs[key] != ours.get(key)), None)
+    if key is not None:
+        has, needs = (_shape(shape) for shape in (theirs[key], ours.get(key)))
+        raise NetworkError(
+            f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there and {needs} here",
+            f"layerline new {given} writes its network",
+        )
+    fresh = tuple(node for node in network.nodes if any(key not in theirs for key in node.weights))
+    frozen = next((node for node in fresh if node.frozen), None)
+    if frozen is not None:
+        raise NetworkError(
+            f"{name}: it has no weights for {_line(frozen)}, which is frozen, so its weights would remain random",
+            f"move the `End` of the Freeze to before line {frozen.line}",
+        )
+    return dataclasses.replace(start, fresh=tuple(map(_line, fresh)))
+
+
+def _last(network: Network) -> Node:
+    """Return the last layer with weights."""
+    return next(node for node in reversed(network.nodes) if node.weights)
+
+
+def _line(node: Node) -> str:
+    """Return a layer as in the network file: `FC 10 (line 9)`."""
+    return f"{node.layer} (line {node.line})"
 
 
 def _found(given: str | os.PathLike[str] | Model | Run) -> tuple[Model, str | None, int | None]:
@@ -76,7 +121,7 @@ def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
 
 def leak(start: Start, data: Dataset) -> str | None:
     """Return a remark if the weights may have been trained on images of this test set, else None."""
-    if start.source is None or data.test is None or "test" not in data.cuts:
+    if start.source is None or start.title is not None or data.test is None or "test" not in data.cuts:
         return None
     count = run_of_model.seen(run_of_model.find(Path(start.source)), data, [("test", data.test)])
     if count is None:
@@ -98,39 +143,29 @@ def _epoch(path: Path) -> int | None:
     return None if best is None else best.epoch
 
 
-def _check_classes(name: str, classes: tuple[str, ...], data: Dataset) -> None:
-    if classes == data.classes:
-        return
-    more = [each for each in classes if each not in data.classes]
-    missing = [each for each in data.classes if each not in classes]
-    parts = [f"the weights have {_listed(more)}"] * bool(more) + [f"the data has {_listed(missing)}"] * bool(missing)
-    raise DataError(
-        f"{name}: its classes are not those of the data: {', '.join(parts) or 'their order differs'}",
-        f"train on the same classes, or omit {_FLAG}: weights for other classes are not supported yet",
-    )
-
-
-def _listed(names: list[str]) -> str:
-    some = ", ".join(display.name(name, 20) for name in names[:_NAMED])
-    return f"{some} and {len(names) - _NAMED} more" if len(names) > _NAMED else some
-
-
-def _check_layers(name: str, source: str | None, theirs: Network, ours: Network) -> None:
-    """Raise an error if the weights are those of another network, by name, shape or input."""
+def _check_layers(name: str, source: str | None, theirs: Network, ours: Network, fresh: Collection[str]) -> None:
+    """Raise an error if the weights are those of another network, by name, shape or input; `fresh` ones may differ."""
     if theirs.input_shape != ours.input_shape:
         C, H, W = theirs.input_shape
         raise DataError(
             f"{name}: its images are {C}×{H}×{W}, these are {'×'.join(map(str, ours.input_shape))}",
             f"use images of that size; image files are resized with --size {H}x{W}",
         )
-    a, b = ({key: tuple(weight.shape) for key, weight in each.weights.items()} for each in (theirs, ours))
+    a, b = (
+        {key: tuple(weight.shape) for key, weight in each.weights.items() if key not in fresh}
+        for each in (theirs, ours)
+    )
     if a == b:
         return
     key = next(key for key in (*a, *b) if a.get(key) != b.get(key))
-    kinds = ["missing" if shape is None else "×".join(map(str, shape)) for shape in (a.get(key), b.get(key))]
+    kinds = [_shape(shape) for shape in (a.get(key), b.get(key))]
     file = None if source is None else Path(source) / NETWORK
     there = "" if file is None or not file.exists() else f": {file}"
     raise NetworkError(
         f"{name}: its network is not {display.name(ours.name)}: {key} is {kinds[0]} there and {kinds[1]} here",
         f"train its network{there}, or omit {_FLAG}",
     )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else "×".join(map(str, shape)) or "a number"

@@ -67,6 +67,7 @@ def complete(
     if "epochs" not in given:
         recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))
     checked(network, data, recipe)
+    work = _work(network, recipe)
     made = engines.make(engine, network, data.scaling, recipe, threads, placement=placement, start=start)
     check_memory(made, data, recipe)
     if "learning_rate" not in given or ("epochs" not in given and recipe.within is None):
@@ -74,16 +75,23 @@ def complete(
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
-        choices["learning_rate"] = learning_rate.choose(made, data, recipe, network.multiply_adds)
+        choices["learning_rate"] = learning_rate.choose(made, data, recipe, work)
         recipe = _with(recipe, choices)
     if "epochs" not in given and recipe.within is None:
-        choices["epochs"] = epochs.choose(recipe, len(data.train), network.multiply_adds)
+        choices["epochs"] = epochs.choose(recipe, len(data.train), work)
         recipe = _with(recipe, choices)
     seconds = None
-    if recipe.within is None and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
+    if recipe.within is None and 3 * work * len(data.train) * recipe.epochs > LONG:
         say("measuring the time per epoch")
         seconds = recipe.epochs * timing.measured(made, data, recipe, clock).epoch(data)
     return Completed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
+
+
+def _work(network: Network, recipe: Recipe) -> int:
+    """Return a third of the multiply-adds of a training step per image: frozen layers have no backward pass."""
+    frozen = sum(node.multiply_adds for node in network.nodes if node.frozen)
+    every_epoch = 0 if network.frozen_end and recipe.augment is None else frozen // 3
+    return network.multiply_adds - frozen + every_epoch
 
 
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:

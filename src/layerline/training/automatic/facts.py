@@ -27,13 +27,15 @@ class Facts:
     """Whether a layer needs the mean and variance of a batch in training."""
     multiply_adds: int
     """Per image, forward."""
+    frozen: bool = False
+    """Whether the network begins with frozen layers."""
 
     @classmethod
     def of(cls, network: Network, data: Dataset) -> Facts:
         """Return the facts about a network and its data."""
         counts = np.bincount(data.train.labels, minlength=len(data.classes))
         uses_batch = any(node.layer.uses_batch and not node.frozen for node in network.nodes)
-        of_network = (network.has_filters, uses_batch, network.multiply_adds)
+        of_network = (network.has_filters, uses_batch, network.multiply_adds, network.frozen_end > 0)
         return cls(data.shape, data.classes, tuple(counts.tolist()), *of_network)
 
     @property

@@ -96,6 +96,8 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     """Shifts if the image is large enough; flips for color images whose classes have no left and right."""
     del recipe, given
     C, H, W = facts.shape
+    if facts.frozen:
+        return Choice(None, "so that the frozen layers are computed only once for each image")
     if min(H, W) < SMALLEST_SHIFTED:
         return Choice(None, f"{display.picture(H, W)} images are too small to be shifted")
     shift = Augmentation(shift=min(H, W) // SHIFT_SHARE)
