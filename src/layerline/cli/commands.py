@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "describe": "Print a network's layers, parameters and memory.",
     "data": "Download, view and check data sets.",
     "fmt": "Format a network file.",
+    "weights": "List, add and remove pretrained weights.",
     "engine": "Inspect, check and measure the engines.",
 }
 """The commands with their summaries; each is the function of that name in the module of that name."""

@@ -12,6 +12,7 @@ import click
 from layerline.cli.commands import Command, options
 from layerline.cli.option import GroupedOption
 from layerline.cli.terminal import Terminal
+from layerline.files.user_folder import shown
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def list_(data_dir: str | None) -> None:
         size = f" Download: {display.size(known.download)}." if known.archives else ""
         click.echo(folded(f"{known.name}: {known.title}.{size} {known.source}. License: {known.license}."))
     click.echo()
-    where = "no folder, because this user has no home" if folder is None else catalog.shown(folder)
+    where = "no folder, because this user has no home" if folder is None else shown(folder)
     click.echo(folded(f"folder of the named data sets: {where} (--data-dir, or LAYERLINE_DATA)"))
 
 
@@ -57,14 +58,14 @@ def _place(known: Published, folder: Path | None, *, copied: bool) -> str:
     copied: whether copies of other libraries are used, which `train` checks when it reads them.
     """
     from layerline.data import sources
-    from layerline.data.fetching import catalog, library_copies
+    from layerline.data.fetching import library_copies
 
     if not known.archives:
         return "included in the package"
     place = None if folder is None or not folder.is_dir() else sources.place_of(known.name, folder)
     if place is None or folder is None:
         for copy in library_copies.of(known.name) if copied else ():
-            return f"{catalog.shown(copy.path)} ({copy.by})"
+            return f"{shown(copy.path)} ({copy.by})"
         return f"layerline data fetch {known.name}"
     below = "" if place == folder else display.name(place.relative_to(folder).as_posix())
     return below + "/" * place.is_dir()
@@ -97,6 +98,6 @@ def fetch(name: str, data_dir: str | None, force: bool) -> None:
     finally:
         terminal.clear()
     known = catalog.KNOWN[name]
-    terminal.say(f"{name} is in {catalog.shown(folder)}")
+    terminal.say(f"{name} is in {shown(folder)}")
     terminal.say(folded(f"{known.source}. License: {known.license}."))
     terminal.say(f"train on it: layerline train --data {name}" + (f" --data-dir {data_dir}" if data_dir else ""))

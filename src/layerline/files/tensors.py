@@ -31,6 +31,8 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "F64": np.dtype("<f8"),
     "I64": np.dtype("<i8"),
 }
+_OTHERS_DTYPES: Final = DTYPES | {"F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+"""The types that are read from files of other programs."""
 MOST_TENSORS: Final = 400_000
 """Enough for a checkpoint with the most layers: each with a BatchNorm's five tensors in up to eight copies."""
 LARGEST_HEADER: Final = 100_000_000
@@ -182,6 +184,47 @@ def foreign(start: bytes, end: bytes = b"") -> str | None:
 
 def _parsed(content: bytes, most: int) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return arrays and metadata of a file with the right digest. Raises ValueError for what `write` never writes."""
+    header, body = _split(content, most)
+    entries = _entries(header)
+    metadata = entries.pop(_METADATA)
+    _check_count(len(entries), most)
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata is not text")
+    del metadata["sha256"]
+    return _arrays(entries, body, DTYPES), metadata
+
+
+def foreign_arrays(content: bytes, place: str, most: int) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a safetensors file of another program, in the order of its header: float32, or int64.
+
+    place: the file in messages; most: the maximum number of tensors. Raises FileError.
+    """
+    try:
+        header, body = _split(content, most)
+        entries = _entries(header)
+        entries.pop(_METADATA, None)
+        _check_count(len(entries), most)
+        stored = _arrays(dict(sorted(entries.items(), key=lambda entry: _start(*entry))), body, _OTHERS_DTYPES)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileError(f"{place}: {error}", "download or copy it again, or convert it to float32") from error
+    return {name: _converted(stored[name], str(entry["dtype"])) for name, entry in entries.items()}
+
+
+def from_bfloat16(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return bfloat16 numbers, given as uint16, exactly as float32: they are its upper halves."""
+    return (np.array(values, np.uint32, order="C") << np.uint32(16)).view(np.float32)
+
+
+def _converted(array: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return a tensor of another program's file as float32, or int64."""
+    if kind == "BF16":
+        return from_bfloat16(array)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused where it is used
+        return array.astype(np.int64 if kind == "I64" else np.float32, copy=False)
+
+
+def _split(content: bytes, most: int) -> tuple[bytes, memoryview]:
+    """Return the header and the bytes after it. Raises ValueError if their lengths or the header are impossible."""
     length = int.from_bytes(content[:8], "little")
     if length > min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(
@@ -189,18 +232,27 @@ def _parsed(content: bytes, most: int) -> tuple[dict[str, NDArray[Any]], dict[st
         )
     header = content[8 : 8 + length]
     _check_count(header.count(b'"data_offsets"'), most)  # before Python objects are created for them
-    entries = _entries(header)
-    metadata = entries.pop(_METADATA)
-    _check_count(len(entries), most)
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("its metadata is not text")
-    del metadata["sha256"]
-    body, arrays, end = memoryview(content)[8 + length :], {}, 0
+    return header, memoryview(content)[8 + length :]
+
+
+def _start(name: str, entry: Any) -> tuple[int, int]:
+    """Return the offsets of a tensor, by which a file's tensors are sorted. Raises ValueError if there are none."""
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(offset) is int for offset in offsets):
+        raise ValueError(f"tensor {display.name(name)}: not described by dtype, shape and data_offsets")
+    return offsets[0], offsets[1]
+
+
+def _arrays(
+    entries: Mapping[str, Any], body: memoryview, dtypes: Mapping[str, np.dtype[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the tensors, which follow each other without gaps. Raises ValueError."""
+    arrays, end = {}, 0
     for name, entry in entries.items():
-        arrays[name], end = _array(name, body, entry, end)
+        arrays[name], end = _array(name, body, entry, end, dtypes)
     if end != len(body):
         raise ValueError(f"{len(body) - end:,d} bytes belong to no tensor")
-    return arrays, metadata
+    return arrays
 
 
 def _check_count(count: int, most: int) -> None:
@@ -218,15 +270,17 @@ def _entries(header: bytes) -> dict[str, Any]:
     return found
 
 
-def _array(name: str, body: memoryview, entry: Any, start: int) -> tuple[NDArray[Any], int]:
+def _array(
+    name: str, body: memoryview, entry: Any, start: int, dtypes: Mapping[str, np.dtype[Any]]
+) -> tuple[NDArray[Any], int]:
     """Return a tensor, and the start of the next one: they follow each other without gaps."""
     place = f"tensor {display.name(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{place}: not described by dtype, shape and data_offsets")
     kind, shape, offsets = str(entry["dtype"]), entry["shape"], entry["data_offsets"]
-    if kind not in DTYPES:
-        raise ValueError(f"{place}: found dtype {display.name(kind)}, expected one of {', '.join(DTYPES)}")
-    dtype = DTYPES[kind]
+    if kind not in dtypes:
+        raise ValueError(f"{place}: found dtype {display.name(kind)}, expected one of {', '.join(dtypes)}")
+    dtype = dtypes[kind]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{place}: its shape is not a list of whole numbers")
     end = start + math.prod(shape) * dtype.itemsize

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.errors import UserError
+from layerline.files.tensors import from_bfloat16
 from layerline.files.torch_zip import TorchZip
 from layerline.files.unpickler import BINFLOAT, BINPERSID, LONG1, NEWOBJ, Dialect, PickleFault, Unpickler, text_of
 from layerline.numbers import display
@@ -101,31 +102,20 @@ class _TorchTensor:
         return math.prod(self.shape)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class StateDict:
-    """The tensors of a file by name, in its order: float32, or int64."""
-
-    arrays: dict[str, NDArray[Any]]
-    taken: str | None = None
-    """The key under which they are, if the file has more than them: `state_dict`."""
-    ordered: bool = True
-    """Whether the order is that in which the network was built; else that of the names."""
-
-
 def is_torch(content: bytes) -> bool:
     """Whether a file starts like one of the two formats."""
     return content.startswith((ZIP, MAGIC))
 
 
-def state_dict(content: bytes, place: str) -> StateDict:
-    """Return the state dict in the bytes of a file. Raises UserError with place and reason; nothing in it is executed.
+def tensors(content: bytes, place: str) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """Return the tensors of a file's state dict by name, in its order: float32, or int64; nothing is executed.
 
-    place: the file in messages.
+    Also returns the key under which the state dict is, if the file has more than it. place: the file in messages.
+    Raises UserError with place and reason.
     """
     found, storages = _zipped(content, place) if content.startswith(ZIP) else _in_old_format(content, place)
-    tensors, taken = _tensors(found, place)
-    needed = sum(8 * tensor.size for tensor in tensors.values())
+    described, taken = _described(found, place)
+    needed = sum(8 * tensor.size for tensor in described.values())
     if needed > 4 * MOST_BYTES:  # many tensors may share a storage
         raise UserError(
             f"{place}: found {display.count(needed // 8)} values in its tensors; "
@@ -134,12 +124,12 @@ def state_dict(content: bytes, place: str) -> StateDict:
         )
     read: dict[str, NDArray[Any]] = {}
     arrays = {}
-    for name, tensor in tensors.items():
+    for name, tensor in described.items():
         storage = tensor.storage
         if storage.key not in read:
             read[storage.key] = storages(storage)
         arrays[name] = _array(tensor, read[storage.key])
-    return StateDict(arrays, taken)
+    return arrays, taken
 
 
 def _zipped(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], NDArray[Any]]]:
@@ -183,9 +173,7 @@ def _in_old_format(content: bytes, place: str) -> tuple[Any, Callable[[_TorchSto
     return found, values
 
 
-def _places(
-    content: bytes, place: str, at: int, keys: list[str], declared: dict[str, _TorchStorage]
-) -> dict[str, int]:
+def _places(content: bytes, place: str, at: int, keys: list[str], declared: dict[str, _TorchStorage]) -> dict[str, int]:
     """Return the position of every storage of the old format, after checking all of them against the file's size."""
     found: dict[str, int] = {}
     for key in keys:
@@ -220,7 +208,7 @@ def _bytes_of(storage: _TorchStorage) -> int:
     return storage.count * storage.element.dtype.itemsize
 
 
-def _tensors(found: Any, place: str) -> tuple[dict[str, _TorchTensor], str | None]:
+def _described(found: Any, place: str) -> tuple[dict[str, _TorchTensor], str | None]:
     """Return the tensors of a state dict, and the key under which it is. Raises UserError if there is none."""
     taken = None
     if isinstance(found, dict) and not any(isinstance(value, _TorchTensor) for value in found.values()):
@@ -230,15 +218,15 @@ def _tensors(found: Any, place: str) -> tuple[dict[str, _TorchTensor], str | Non
         keys = ", ".join(display.name(str(key), 20) for key in list(found)[:8]) if isinstance(found, dict) else ""
         what = f"a dictionary with {keys or 'nothing'}" if isinstance(found, dict) else "no dictionary"
         raise UserError(f"{place}: found {what}; expected tensors by name, as in a state_dict", SAVE_WEIGHTS)
-    tensors = {str(key): value for key, value in found.items() if isinstance(value, _TorchTensor)}
-    for name, tensor in tensors.items():
+    described = {str(key): value for key, value in found.items() if isinstance(value, _TorchTensor)}
+    for name, tensor in described.items():
         if tensor.storage.element not in _READ:
             raise UserError(
                 f"{place}: {display.name(name)}: found a torch.{tensor.storage.element.value[0]}; "
                 "expected float32, float16, bfloat16, float64 or int64",
                 SAVE_WEIGHTS,
             )
-    return tensors, taken
+    return described, taken
 
 
 def _array(tensor: _TorchTensor, storage: NDArray[Any]) -> NDArray[Any]:
@@ -246,15 +234,10 @@ def _array(tensor: _TorchTensor, storage: NDArray[Any]) -> NDArray[Any]:
     steps = tuple(stride * storage.itemsize for stride in tensor.strides)
     values = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, steps, writeable=False)
     if tensor.storage.element is _Element.BFLOAT16:
-        return as_float32(values)
+        return from_bfloat16(values)
     kind = np.int64 if tensor.storage.element is _Element.LONG else np.float32
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is refused where it is used
         return np.array(values, kind, order="C")
-
-
-def as_float32(bfloat16: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return bfloat16 numbers, given as uint16, exactly as float32: they are its upper halves."""
-    return (np.array(bfloat16, np.uint32, order="C") << np.uint32(16)).view(np.float32)
 
 
 def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
@@ -264,7 +247,14 @@ def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
 
     def persistent(identity: Any) -> _TorchStorage:
         match identity:
-            case (memoryview() as word, _Element() as element, memoryview() as key, memoryview(), int() as count, *view):
+            case (
+                memoryview() as word,
+                _Element() as element,
+                memoryview() as key,
+                memoryview(),
+                int() as count,
+                *view,
+            ):
                 storage = _TorchStorage(text_of(key), element, count)
             case _:
                 raise PickleFault("an object outside the file", "a storage: type, key, device and size")

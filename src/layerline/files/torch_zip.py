@@ -80,7 +80,11 @@ class TorchZip:
         if at < 0 or self._size < at + _END_SIZE:
             return  # which the reader reports
         start = content.rfind(b"PK\x06\x06", max(0, at - 100), at)
-        size = struct.unpack_from("<Q", content, start + 40)[0] if start >= 0 else struct.unpack_from("<L", content, at + 12)[0]
+        size = (
+            struct.unpack_from("<Q", content, start + 40)[0]
+            if start >= 0
+            else struct.unpack_from("<L", content, at + 12)[0]
+        )
         if size > most * _ENTRY:
             raise UserError(
                 f"{self._place}: found a table of contents of {display.size(size)}; "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from layerline.errors import DataError
-from layerline.files.user_folder import user_folder
+from layerline.files.user_folder import shown, user_folder
 from layerline.numbers import display
 
 
@@ -203,13 +203,3 @@ def fetching(name: str, data_dir: Path | None = None) -> str:
     """Return the command that fetches a data set, and the download size: `layerline data fetch mnist (11.6 MB)`."""
     where = "" if data_dir is None else f" --data-dir {display.name(str(data_dir), 200)}"
     return f"layerline data fetch {name}{where} ({display.size(KNOWN[name].download)})"
-
-
-def shown(folder: Path) -> str:
-    """Return a folder as displayed in messages, with `~` for the user's home folder."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path()
-    inside = home.is_absolute() and home != Path(home.anchor) and folder.is_relative_to(home)
-    return display.name(str(Path("~") / folder.relative_to(home) if inside else folder), 200)

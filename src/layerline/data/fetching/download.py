@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, final
 
-from layerline.data.fetching.catalog import shown
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted
 from layerline.errors import DataError
+from layerline.files.user_folder import shown
 from layerline.numbers import display
 
 if TYPE_CHECKING:

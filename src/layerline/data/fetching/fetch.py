@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
-from layerline.data.fetching.catalog import KNOWN, shown
+from layerline.data.fetching.catalog import KNOWN
 from layerline.data.fetching.download import RefusedError, Timeouts, download
 from layerline.data.formats import recognize
 from layerline.data.formats.stream import counted, open_stream
 from layerline.errors import DataError, spelling
 from layerline.files import regular
+from layerline.files.user_folder import shown
 from layerline.numbers import display
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.data.fetching import catalog
 from layerline.files import regular
+from layerline.files.user_folder import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class LibraryCopy:
     @property
     def note(self) -> str:
         """Return where the data is from."""
-        place = catalog.shown(self.path)
+        place = shown(self.path)
         return f"{self.name} is read from {place}, where {self.by} stores it; it is identical to the official one"
 
     def is_official(self) -> bool:

@@ -15,6 +15,7 @@ from layerline.data.formats.cifar_batch import CLASSES
 from layerline.data.formats.recognize import shown
 from layerline.data.photos import image_archive, image_folder
 from layerline.errors import DataError
+from layerline.files import user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +60,9 @@ def read_100(data_dir: Path | None) -> SourceArrays:
     copied = None if data_dir is not None else _copied("cifar100", cifar100.read_folder)
     if copied is not None:
         return copied
+    where = "" if folder is None else f" in {user_folder.shown(folder)}"
     raise DataError(
-        f"--data cifar100: found no folder cifar-100-python{'' if folder is None else f' in {catalog.shown(folder)}'}",
+        f"--data cifar100: found no folder cifar-100-python{where}",
         "download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, "
         "then pass --data cifar-100-python.tar.gz",
     )

@@ -12,13 +12,13 @@ import numpy as np
 
 from layerline.data import content
 from layerline.data.dataset import Example
-from layerline.data.fetching import catalog
 from layerline.data.part import Digested
 from layerline.data.photos.bad_images import MAX_BAD, BadFile, check_bad
 from layerline.data.photos.cache import digest_of
 from layerline.data.photos.decoding import Decoded, Decoder, File, read
 from layerline.data.photos.image_file import decode
 from layerline.data.photos.image_stack import ImageStack, reorder
+from layerline.files import user_folder
 from layerline.files.private import Unfinished
 from layerline.numbers import display
 
@@ -274,7 +274,7 @@ def _array_of(text: list[Any]) -> NDArray[Any]:
 
 def _without_names(folder: Path) -> str:
     """Return a folder for a note, without user names: the note is stored with the run."""
-    text = catalog.shown(folder)
+    text = user_folder.shown(folder)
     return text if text.startswith("~") else display.name(folder.name or text)
 
 

@@ -31,6 +31,8 @@ class KnownFile:
     license: str
     size: int | None = None
     """In bytes; None if its publisher does not state it."""
+    sample: tuple[float, ...] = ()
+    """Sums of the features that PyTorch computes from the test pattern (engines/pattern.py); empty if not measured."""
 
 
 @final
@@ -41,9 +43,9 @@ class Backbone:
     name: str
     title: str
     features: int
-    scale: tuple[float, float, float]
+    scale: tuple[float, ...]
     """Per channel (red, green, blue): the input is value · scale + shift, with values from 0 to 255."""
-    shift: tuple[float, float, float]
+    shift: tuple[float, ...]
     files: tuple[KnownFile, ...]
     size: int = 224
     """Height and width of the images that it was trained on."""

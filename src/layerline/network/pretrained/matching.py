@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.files.torch_file import StateDict
+    from layerline.files.state_dict import StateDict
     from layerline.layers import Weight
-    from layerline.network.graph import Network, Node
+    from layerline.network.graph import Node
     from layerline.network.pretrained.backbones import Backbone
     from layerline.network.pretrained.foreign_names import Naming
 
