@@ -34,6 +34,7 @@ def facts(prepared: Prepared) -> list[tuple[str, str]]:
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
         ("network", _network(experiment, prepared.network)),
+        *(("", prepared.reasons[key]) for key in ("network",) if key in prepared.reasons),
         *([] if prepared.start is None else [("start", _start(prepared, prepared.start))]),
         ("recipe", _recipe(experiment, prepared)),
         ("engine", _engine(experiment, prepared.engine)),

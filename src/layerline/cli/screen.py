@@ -94,18 +94,26 @@ class Screen(Watcher):
         """Print a sentence."""
         self._say(folded(text))
 
+    def replayed(self, history: Sequence[EpochRow]) -> None:
+        """Print the epochs of a trial that the training continues."""
+        for row in history:
+            self._print(row)
+
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Print the row of a finished epoch."""
-        if not self._headed:
-            self._headed = True
-            for head in _HEAD:
-                self._say(head)
-        self._say(_row(row))
+        self._print(row)
         for name, scores in (("validation", validation), ("training", train)):
             if scores is not None and scores.occurring < scores.classes:
                 counted = display.classes(scores.occurring, scores.classes)
                 self._say(f"       {name} macro F1 covers {counted}: the others did not occur")
         return False
+
+    def _print(self, row: EpochRow) -> None:
+        if not self._headed:
+            self._headed = True
+            for head in _HEAD:
+                self._say(head)
+        self._say(_row(row))
 
     def ended(self, run: Run, folder: Path | None) -> None:
         """Print how the training ended: the test, or where it was stopped, and the files in `folder`."""

@@ -167,6 +167,7 @@ def _train(
     experiment: Experiment, folder: RunFolder | None, options: Mapping[str, Any], ranks: Ranks, *, quiet: bool
 ) -> Run:
     """Run an experiment; only rank 0 prints and writes."""
+    from layerline.cli.tried_networks import prepared_of
     from layerline.runs.folder import RunFolder
     from layerline.training import Watcher
     from layerline.training.prepared import prepare_experiment
@@ -175,12 +176,15 @@ def _train(
     began = time.perf_counter()
     screen, interrupt, reading = watchers(quiet=quiet or ranks.rank > 0)
     data = experiment.load(reading, cache_folder())
-    network = experiment.network(data)
-    prepared = prepare_experiment(experiment, network, data, screen.waiting, ranks=ranks)
+    if ranks.size > 1:
+        prepared = prepare_experiment(experiment, experiment.network(data), data, screen.waiting, ranks=ranks)
+    else:
+        prepared = prepared_of(experiment, data, lambda other: other.load(reading, cache_folder()), screen, interrupt)
     if ranks.rank > 0:
         return run(prepared, None, Watcher(), interrupt, began=began)
-    where = folder or RunFolder.numbered(network.name, data.name)
+    where = folder or RunFolder.numbered(prepared.network.name, data.name)
     screen.assumed(prepared, f"{where.given}", named=folder is not None)
+    screen.replayed(() if prepared.tried is None else prepared.tried.history)
     with resumable(where):
         return reported(screen, where, lambda: run(prepared, where, screen, interrupt, began=began, **options))
 

@@ -176,9 +176,7 @@ class FeatureEngine(Engine):
         trained = {name: array for name, array in state.weights.items() if name not in frozen}
         self._head.set_state(State(trained, state.optimizer))
 
-    def _features(
-        self, images: ImageSet, indices: NDArray[np.int64], *, stoppable: bool = False
-    ) -> ImageSet | None:
+    def _features(self, images: ImageSet, indices: NDArray[np.int64], *, stoppable: bool = False) -> ImageSet | None:
         """Return the features of a set, those at `indices` computed; None if that was stopped."""
         found = self._of(images)
         missing = np.unique(indices[~found.known[indices]])
@@ -198,7 +196,9 @@ class FeatureEngine(Engine):
             if each.images is images:
                 return each
         C, H, W = self._head_shape
-        found = _Features(images, np.empty((len(images.labels), C, H, W), np.float32), np.zeros(len(images.labels), bool))
+        found = _Features(
+            images, np.empty((len(images.labels), C, H, W), np.float32), np.zeros(len(images.labels), bool)
+        )
         self._found.append(found)
         return found
 

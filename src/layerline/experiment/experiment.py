@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline import engines
+from layerline.data.photos import sizing
 from layerline.engines.placement import Placement
 from layerline.errors import UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
-from layerline.data.photos import sizing
 from layerline.network import find, presets
 from layerline.network.pretrained.backbones import BACKBONES, backbone
 from layerline.network.pretrained.transfer import transfer_text
@@ -111,6 +112,13 @@ class Experiment:
             file, text = choose(data.shape, len(data.classes), len(data.train))
             return parse(text, name=file, input_shape=data.shape, classes=len(data.classes))
         return parse(self.text, name=self.file, input_shape=data.shape, classes=len(data.classes))
+
+    def with_features_of(self, name: str) -> Experiment:
+        """Return the same experiment with a pretrained network and its usual head. Raises UserError like `settle`."""
+        values = dict(self.cuts)
+        file, text = _transferred(name, None, values)
+        start_from = values.pop("start_from")
+        return dataclasses.replace(self, file=file, text=text, cuts=values, start_from=start_from)
 
 
 def _is_data(net: str) -> bool:

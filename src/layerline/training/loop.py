@@ -70,7 +70,7 @@ class Loop:
         writer: CheckpointWriter | None,
         clock: Callable[[], float],
     ) -> None:
-        """Prepare to start, or to resume from `prepared.resumed`.
+        """Prepare to start, or to continue from `prepared.resumed` or `prepared.tried`.
 
         With a writer, an epoch's row is in history.jsonl before the watcher gets it.
         """
@@ -91,8 +91,9 @@ class Loop:
         """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
-        if prepared.resumed is not None:
-            self._resume(prepared.resumed)
+        done = prepared.resumed or prepared.tried
+        if done is not None:
+            self._resume(done)
 
     def _resume(self, snapshot: Snapshot) -> None:
         """Restore a training run between two steps; `run` then continues exactly as it would have."""
@@ -121,7 +122,11 @@ class Loop:
     def keep(self) -> None:
         """Give the writer a snapshot of the training, between two steps."""
         if self._writer is not None:
-            self._writer.offer(self._snapshot(self._engine.state()))
+            self._writer.offer(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """Return the training as it is now, between two steps."""
+        return self._snapshot(self._engine.state())
 
     def settle(self) -> None:
         """Wait until everything is written, and report failures."""

@@ -51,6 +51,8 @@ class Prepared:
     """Weights of an earlier training that the engine has got; None: drawn by the recipe's seed."""
     resumed: Snapshot | None = None
     """Where to resume; None: from the start, with the engine's initial weights."""
+    tried: Snapshot | None = None
+    """The end of this training if it was run as a trial, before it had a folder; see `trials`."""
     threads: int | None = None
     """The requested number; None: all cores."""
     placement: Placement | None = None

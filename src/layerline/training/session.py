@@ -158,12 +158,16 @@ def run(
     if folder is not None:
         if prepared.resumed is None:
             folder.start(prepared.network.text, prepared.record(folder.path))
+            if prepared.tried is not None:
+                folder.go_on(prepared.tried.history)
         else:
             folder.go_on(prepared.resumed.history)
         checkpoints, model = Checkpoints(folder.path / CHECKPOINTS), metadata_of(prepared.card)
         writer = CheckpointWriter(checkpoints, prepared.identity, folder, every, model=model)
     with interrupt or Interrupt() as entered, folder or nothing, writer or nothing:
         loop = Loop(prepared, watcher, entered, writer, clock)
+        if prepared.tried is not None:
+            loop.keep()
         training = _Training(prepared, folder, loop, entered, [] if leaked is None else [leaked], drawing)
         try:
             complete = loop.run()

@@ -1,24 +1,23 @@
 """A network that classifies by a backbone's features: its text, and the backbone's weights by the text's names.
 
-    Input 3 224 224
-    Freeze
-        BatchNorm    the preprocessing: its statistics make (x − mean) / deviation of x in 0 … 1
-        …            the backbone
-    End
+Input 3 224 224
+Freeze
+    BatchNorm    the preprocessing: its statistics make (x − mean) / deviation of x in 0 … 1
+    …            the backbone
+End
 
-    Flat             the head, which is trained
-    FC classes
+Flat             the head, which is trained
+FC classes
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.network_file import formatted
 from layerline.network.start import Start, digest
+from layerline.network_file import formatted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

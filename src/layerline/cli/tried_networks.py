@@ -1,0 +1,65 @@
+"""`layerline train` on photos without NET: pretrained features and a network from scratch are both tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, final
+
+from layerline.cli.screen import bottom_line
+from layerline.training import Watcher
+from layerline.training.prepared import prepare_experiment
+from layerline.training.transfer import available, hint, suits
+from layerline.training.trials import best_of, trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerline.cli.screen import Screen
+    from layerline.data.dataset import Dataset
+    from layerline.experiment.experiment import Experiment
+    from layerline.training import Interrupt, Progress
+    from layerline.training.prepared import Prepared
+
+
+@final
+class _Trying(Watcher):
+    """Shows the progress of a trial on the screen's bottom line."""
+
+    def __init__(self, screen: Screen, name: str) -> None:
+        self._screen, self._name = screen, name
+
+    def progress(self, progress: Progress) -> None:
+        """Show it."""
+        self._screen.waiting(f"trying {self._name}: {bottom_line(progress)}")
+
+
+def prepared_of(
+    experiment: Experiment,
+    data: Dataset,
+    load: Callable[[Experiment], Dataset],
+    screen: Screen,
+    interrupt: Interrupt,
+) -> Prepared:
+    """Return the training of an experiment, whose network is tried if it is to be chosen and the data are photos.
+
+    data: loaded for the experiment as it is. load: loads the images for another network. Raises UserError.
+    """
+    scratch = prepare_experiment(experiment, experiment.network(data), data, screen.waiting)
+    if not suits(experiment, data):
+        return scratch
+    name = available()
+    if name is None:
+        return dataclasses.replace(scratch, reasons={**scratch.reasons, "network": hint()})
+    other = experiment.with_features_of(name)
+    images = load(other)
+    features = prepare_experiment(other, other.network(images), images, screen.waiting)
+    if data.validation is None:
+        reason = f"without a validation set, {name} was chosen without trying a network from scratch"
+        return dataclasses.replace(features, reasons={**features.reasons, "network": reason})
+    trials = []
+    for each in (features, scratch):
+        done = trial(each, _Trying(screen, each.network.name), interrupt)
+        if interrupt.signal is not None:
+            return features  # which then stops at once, and can be resumed
+        trials += [] if done is None else [done]
+    return best_of(trials) if trials else features
