@@ -75,9 +75,8 @@ def _split(experiment: Experiment, data: Dataset) -> str:
 
 
 def _network(experiment: Experiment, network: Network) -> str:
-    parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
-    chosen = " (NET)" if experiment.file is None else ""
-    return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds per image"
+    chosen, work = " (NET)" if experiment.file is None else "", display.count(network.multiply_adds)
+    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image"
 
 
 def _start(prepared: Prepared, start: Start) -> str:

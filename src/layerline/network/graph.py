@@ -134,9 +134,9 @@ class Network:
 
     def __repr__(self) -> str:
         """Return one line: name, input, classes and size."""
-        from layerline.network.table import headline
+        from layerline.network.table import headline, parameters
 
-        return f"<Network {headline(self)}, {len(self.nodes):,d} layers, {self.parameter_count:,d} parameters>"
+        return f"<Network {headline(self)}, {len(self.nodes):,d} layers, {parameters(self)}>"
 
     def _repr_html_(self) -> str:
         """Return the table of layers as HTML for a notebook."""

@@ -36,13 +36,14 @@ def with_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> nn.Se
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
 
-    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again.
+    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again. Frozen layers require no
+    gradient, and stay in evaluation mode.
     Raises UserError if PyTorch is not installed.
     """
     check_installed("to_torch()")
     from torch import nn
 
-    from layerline.network.pytorch.torch_layers import MODULES, Residual
+    from layerline.network.pytorch.torch_layers import FROZEN, MODULES, Residual
 
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
     for node in network.nodes:
@@ -52,7 +53,8 @@ def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
             branches = (blocks.pop(f"{node.path}.{branch}", []) for branch in ("body", "shortcut"))
             module: nn.Module = Residual(*(nn.Sequential(*branch) for branch in branches))
         else:
-            module = MODULES[node.layer.kind](node.layer, *node.input_shapes)
+            makers = FROZEN if node.frozen else MODULES
+            module = makers[node.layer.kind](node.layer, *node.input_shapes).requires_grad_(not node.frozen)
             module.line = str(node.layer)  # type: ignore[assignment]  # a plain attribute, which nn.Module allows
         blocks.setdefault(node.path.rpartition(".")[0], []).append(module)
     if probabilities:

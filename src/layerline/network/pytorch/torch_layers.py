@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from torch import nn
 
@@ -31,6 +31,40 @@ class Residual(nn.Module):
         """Return the sum."""
         y: torch.Tensor = self.body(x) + self.shortcut(x)
         return y
+
+
+class _Frozen(nn.Module):
+    """A module that stays in evaluation mode, also after `train()`."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """Pass everything to the module that is frozen."""
+        super().__init__(*arguments, **named)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever the mode is."""
+        del mode
+        return super().train(False)
+
+
+@final
+class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d):
+    """A BatchNorm1d that normalizes with its running statistics and leaves them as they are."""
+
+
+@final
+class FrozenBatchNorm2d(_Frozen, nn.BatchNorm2d):
+    """A BatchNorm2d that normalizes with its running statistics and leaves them as they are."""
+
+
+@final
+class FrozenDropout(_Frozen, nn.Dropout):
+    """A Dropout that passes on its input."""
+
+
+@final
+class FrozenDropout2d(_Frozen, nn.Dropout2d):
+    """A Dropout2d that passes on its input."""
 
 
 @final
@@ -119,6 +153,11 @@ def _batch_norm(layer: Any, shape: Shape) -> nn.Module:
     return module(shape[0], eps=layer.eps, momentum=layer.momentum)
 
 
+def _frozen_batch_norm(layer: Any, shape: Shape) -> nn.Module:
+    module = FrozenBatchNorm2d if len(shape) == 3 else FrozenBatchNorm1d
+    return module(shape[0], eps=layer.eps, momentum=layer.momentum)
+
+
 MODULES: Final[dict[str, Maker]] = {
     "conv": _conv,
     "depthwise": _depthwise,
@@ -144,3 +183,10 @@ MODULES: Final[dict[str, Maker]] = {
     "softmax": lambda _layer, _shape: nn.Softmax(dim=1),
 }
 """The kind of a layer → the function that makes its module. `add` is made by Residual, from two branches."""
+FROZEN: Final[dict[str, Maker]] = {
+    **MODULES,
+    "batch_norm": _frozen_batch_norm,
+    "dropout": lambda layer, _shape: FrozenDropout(layer.p),
+    "dropout2d": lambda layer, _shape: FrozenDropout2d(layer.p),
+}
+"""The same for a frozen layer."""
