@@ -8,6 +8,7 @@ import numpy as np
 
 from layerline.data.dataset import FITTED
 from layerline.experiment.options import BY_KEY
+from layerline.network.table import parameters
 from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.training.automatic.rules import UNBALANCED

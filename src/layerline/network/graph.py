@@ -66,7 +66,8 @@ class Node:
 class Network:
     """A network in which every layer accepts the output of the previous one, and the last outputs one number per class.
 
-    A frozen layer reads only frozen layers and the input. A final Softmax is a node like any other; the logits are its input. It changes no weights.
+    A final Softmax is a node like any other; the logits are its input. It changes no weights. Frozen layers read only
+    frozen layers and the input.
     """
 
     name: str

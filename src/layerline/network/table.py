@@ -72,8 +72,9 @@ def headline(network: Network) -> str:
 
 def parameters(network: Network) -> str:
     """Return the number of parameters: `61,706 parameters`, `1,290 trained and 9,248 frozen parameters`."""
-    trained, frozen = display.count(network.parameter_count), display.count(network.frozen_parameter_count)
-    return f"{trained} trained and {frozen} frozen parameters" if network.frozen_parameter_count else f"{trained} parameters"
+    frozen = network.frozen_parameter_count
+    kinds = f" trained and {display.count(frozen)} frozen" if frozen else ""
+    return f"{display.count(network.parameter_count)}{kinds} parameters"
 
 
 def as_html(network: Network, batch_size: int = 64) -> str:

@@ -330,7 +330,11 @@ class _Reader:
         span, block = values.statement.word.span, self.open[-1] if self.open else None
         if block is None or not block.residual:
             inside = block is not None and any(outer.residual for outer in self.open)
-            helps = f"close the {block.word.name} on line {block.statement.line} with End first" if block and inside else None
+            helps = (
+                f"close the {block.word.name} on line {block.statement.line} with End first"
+                if block and inside
+                else None
+            )
             self.mistakes.add(span, Misfit("Shortcut is only allowed inside a Residual", helps or "remove it"))
         elif block.shortcut is not None:
             lines = f"on lines {block.shortcut_line} and {span.line}"

@@ -36,11 +36,7 @@ def kind_of(weight: Weight) -> Kind:
 
 def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
     """Return the name of each trained parameter → the names of its optimizer slots."""
-    return {
-        name: task.slot_names(kind_of(weight))
-        for name, weight in network.weights.items()
-        if weight.trained
-    }
+    return {name: task.slot_names(kind_of(weight)) for name, weight in network.weights.items() if weight.trained}
 
 
 def steps(b: Builder) -> list[Op]:

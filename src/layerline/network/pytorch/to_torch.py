@@ -36,8 +36,8 @@ def with_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> nn.Se
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
 
-    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again. Frozen layers require no
-    gradient, and stay in evaluation mode.
+    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again. Frozen layers require
+    no gradient, and stay in evaluation mode.
     Raises UserError if PyTorch is not installed.
     """
     check_installed("to_torch()")

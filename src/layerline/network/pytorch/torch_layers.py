@@ -33,7 +33,7 @@ class Residual(nn.Module):
         return y
 
 
-class _Frozen(nn.Module):
+class Frozen(nn.Module):
     """A module that stays in evaluation mode, also after `train()`."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -48,22 +48,22 @@ class _Frozen(nn.Module):
 
 
 @final
-class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d):
+class FrozenBatchNorm1d(Frozen, nn.BatchNorm1d):
     """A BatchNorm1d that normalizes with its running statistics and leaves them as they are."""
 
 
 @final
-class FrozenBatchNorm2d(_Frozen, nn.BatchNorm2d):
+class FrozenBatchNorm2d(Frozen, nn.BatchNorm2d):
     """A BatchNorm2d that normalizes with its running statistics and leaves them as they are."""
 
 
 @final
-class FrozenDropout(_Frozen, nn.Dropout):
+class FrozenDropout(Frozen, nn.Dropout):
     """A Dropout that passes on its input."""
 
 
 @final
-class FrozenDropout2d(_Frozen, nn.Dropout2d):
+class FrozenDropout2d(Frozen, nn.Dropout2d):
     """A Dropout2d that passes on its input."""
 
 
