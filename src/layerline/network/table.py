@@ -5,11 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from layerline.layers import BLOCK_ENDS
 from layerline.layers.grammar import times
 from layerline.network.memory import PER_FROZEN, PER_PARAMETER, PER_VALUE, training_bytes
 from layerline.numbers import display
 
 if TYPE_CHECKING:
+    from layerline.layers import Branches, Word
     from layerline.network.graph import Network, Node
 
 _COLUMNS: Final = 80
@@ -100,19 +102,32 @@ def _cell(tag: str, text: str, column: int) -> str:
 
 
 def rows(network: Network, batch_size: int) -> list[tuple[str, ...]]:
-    """Return a row per layer, and one at the start of each branch of a Residual."""
+    """Return a row per layer, and one at the start of each branch of a block."""
     found: list[tuple[str, ...]] = []
-    begun: set[str] = set()
+    begun: dict[str, int] = {}  # a block's path → how many of its branches have a row
+
+    def begin(first: Word, form: Branches, block: str, depth: int, branches: int) -> None:
+        for number in range(begun.get(block, 0), branches):
+            word = form.separator if number else first
+            found.append((_INDENT * depth + (word.name if word else ""), "", "", "", ""))
+            begun[block] = number + 1
+
     for node in network.nodes:
         steps = node.path.split(".")
-        for end in range(2, len(steps), 2):
-            branch = ".".join(steps[:end])
-            if branch not in begun:
-                begun.add(branch)
-                word = "Residual" if steps[end - 1] == "body" else "Shortcut"
-                found.append((_INDENT * (end // 2 - 1) + word, "", "", "", ""))
+        for end in range(1, len(steps), 2):
+            word, form, branches = _branch(steps[end])
+            begin(word, form, ".".join(steps[:end]), end // 2, branches)
+        if node.layer.branches and node.layer.branches.may_be_empty:
+            begin(node.layer.word, node.layer.branches, node.path, len(steps) // 2, len(node.inputs))
         found.append(_row(node, len(steps) // 2, batch_size))
     return found
+
+
+def _branch(module: str) -> tuple[Word, Branches, int]:
+    """Return the block that a branch's module is in, and how many of its branches end there."""
+    numbers = ((layer, layer.branches.number(module)) for layer in BLOCK_ENDS)
+    layer, number = next((layer, number) for layer, number in numbers if number is not None)
+    return layer.word, layer.branches, number + 1
 
 
 def totals(network: Network, batch_size: int, memory: int | None = None) -> list[tuple[str, ...]]:

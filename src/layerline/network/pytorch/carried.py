@@ -46,7 +46,6 @@ _CLOSE: Final = 1e-5
 """The largest difference of a logit, relative to the largest logit."""
 _SOFTMAX: Final = "softmax"
 _SIGMOID: Final = "sigmoid"
-_JOIN: Final = "add"
 
 Output = Callable[[torch.Tensor], torch.Tensor]
 
@@ -201,7 +200,7 @@ def _names(module: nn.Module, lines: list[Line], network: Network) -> dict[str, 
     tensors = [*module.named_parameters(), *module.named_buffers()]
     theirs = {id(tensor): name for name, tensor in tensors}
     known = {name for name, _ in tensors}
-    nodes = (node for node in network.nodes if node.layer.kind != _JOIN)
+    nodes = (node for node in network.nodes if not node.layer.branches)
     found: dict[str, str] = {}
     for part, node in zip((line.part for line in lines if line.part is not None), nodes, strict=False):
         for name in (weight.name for weight in part.layer.weights(*node.input_shapes)):

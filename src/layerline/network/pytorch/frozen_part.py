@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from torch import nn
 
+from layerline.layers import BLOCK_ENDS
 from layerline.network.pytorch.blocks import Line
 from layerline.network.pytorch.module_checks import MODAL
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _FREEZE: Final = "Freeze"
 _END: Final = "End"
-_SEPARATORS: Final = ("Shortcut",)
+_SEPARATORS: Final = [layer.branches.separator.name for layer in BLOCK_ENDS if layer.branches.separator]
 """Words between the branches of a block."""
 
 

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    import torch
-
     from layerline.layers import Shape
 
 Maker = Callable[[Any, "Shape"], nn.Module]
@@ -65,6 +64,36 @@ class FrozenDropout(Frozen, nn.Dropout):
 @final
 class FrozenDropout2d(Frozen, nn.Dropout2d):
     """A Dropout2d that passes on its input."""
+
+
+@final
+class ConcatBlock(nn.Module):
+    """y = the channels of branch1(x), then those of branch2(x), …; an empty branch is the identity."""
+
+    def __init__(self, *branches: nn.Sequential) -> None:
+        """Store the branches; their weights are named `branch1.0.weight`, `branch2.0.weight`, …"""
+        super().__init__()
+        for number, branch in enumerate(branches, 1):
+            self.add_module(f"branch{number}", branch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the branches' outputs as one image, or one vector."""
+        return torch.cat([branch(x) for branch in self.children()], 1)
+
+
+@final
+class GateBlock(nn.Module):
+    """y = gate(x) · x; a gate of C×1×1 applies to the whole image."""
+
+    def __init__(self, gate: nn.Sequential) -> None:
+        """Store the gate; its weights are named `gate.0.weight`, …"""
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product."""
+        y: torch.Tensor = self.gate(x) * x
+        return y
 
 
 @final
@@ -182,7 +211,7 @@ MODULES: Final[dict[str, Maker]] = {
     "fc": lambda layer, shape: nn.Linear(shape[0], layer.outputs, bias=layer.bias),
     "softmax": lambda _layer, _shape: nn.Softmax(dim=1),
 }
-"""The kind of a layer → the function that makes its module. `add` is made by Residual, from two branches."""
+"""The kind of a layer → the function that makes its module."""
 FROZEN: Final[dict[str, Maker]] = {
     **MODULES,
     "batch_norm": _frozen_batch_norm,
@@ -190,3 +219,5 @@ FROZEN: Final[dict[str, Maker]] = {
     "dropout2d": lambda layer, _shape: FrozenDropout2d(layer.p),
 }
 """The same for a frozen layer."""
+BLOCKS: Final[dict[str, Callable[..., nn.Module]]] = {"add": Residual, "concat": ConcatBlock, "gate": GateBlock}
+"""The kind of the layer at the End of a block → the class that makes a module of its branches."""
