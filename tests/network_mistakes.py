@@ -170,6 +170,15 @@ CASES = {
     "concat-one-branch": Case("Concat\nReLU\nEnd\nFlat\nFC classes"),
     "concat-empty": Case("Concat\nEnd\nConcat\nBranch\nBranch\nEnd\nFlat\nFC classes"),
     "concat-no-end": Case("Concat\nReLU\nBranch\nReLU\nFlat\nFC classes"),
+    "freeze-late": Case("Conv 8 3\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-twice": Case("Freeze\nConv 8 3\nEnd\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-repeated": Case("Repeat 2\nFreeze\nConv 8 3\nEnd\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-after-branches": Case(
+        "Residual\nFreeze\nConv 1 1\nEnd\nShortcut\nConv 1 1\nFreeze\nConv 1 1\nEnd\nEnd\nFreeze\nReLU\nEnd\nFlat\n"
+        "FC classes"
+    ),
+    "freeze-empty": Case("Freeze\nEnd\nFreeze 3\nReLU\nEnd\nFlat\nFC classes"),
+    "freeze-no-end": Case("Freeze\nReLU\nFlat\nFC classes"),
     "gate-empty": Case("Gate\nEnd\nFlat\nFC classes"),
     "branches-in-python": Case(
         "x = torch.cat([x, y], 1)\nx = x * self.se(x)\nConcatenate\nMultiply\nSELayer 16\n[route]"

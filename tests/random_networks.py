@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline.layers import LAYERS, Layer, Misfit, Shape
+from layerline.layers import BLOCK_ENDS, LAYERS, Layer, Misfit, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from random import Random
 
 KINDS: Final = tuple(layer.kind for layer in LAYERS)
 _CLASSES: Final = {layer.kind: layer for layer in LAYERS}
+_BLOCKS: Final = ("Repeat", *(layer.word.name for layer in BLOCK_ENDS))
 _TRIES: Final = 40
 
 
@@ -44,7 +45,8 @@ def draw(
     for _ in range(rng.randint(0, max_layers)):
         drawing.grow()
     drawing.flatten()
-    return "\n".join(drawing.lines) + "\n"
+    text = "\n".join(drawing.lines) + "\n"
+    return with_frozen_part(text) if kinds.issuperset(KINDS) else text
 
 
 def draw_wide(rng: Random) -> str:
@@ -66,7 +68,25 @@ def draw_wide(rng: Random) -> str:
             pool = rng.choice((2, 2, 2, 3, 4))
             lines.append(f"Pool {pool}")
             H, W = H // pool, W // pool
-    return "\n".join([*lines, "Flat", f"FC {rng.randint(2, 6)}"]) + "\n"
+    return with_frozen_part("\n".join([*lines, "Flat", f"FC {rng.randint(2, 6)}"]) + "\n")
+
+
+def with_frozen_part(text: str, share: float = 0.2) -> str:
+    """Return a network's text, with that probability with a Freeze around the lines up to one before the last FC.
+
+    The text itself decides, so that the numbers of `draw` stay the same.
+    """
+    rng, lines = Random(text), text.splitlines()
+    last = max(number for number, line in enumerate(lines) if line.startswith("FC"))
+    ends, depth = [], 0
+    for number, line in enumerate(lines[1:last], 1):
+        word = line.split()[0]
+        depth += (word in _BLOCKS) - (word == "End")
+        ends += [number + 1] * (depth == 0)
+    if not ends or rng.random() >= share:
+        return text
+    end = rng.choice(ends)
+    return "\n".join([lines[0], "Freeze", *lines[1:end], "End", *lines[end:]]) + "\n"
 
 
 @dataclass

@@ -28,8 +28,8 @@ class _At:
     shape: Shape | None
     trail: tuple[str, ...]
     """The shapes up to here, for messages."""
-    trained: int = 0
-    """The first line before it that is in no Freeze; 0: everything before it is frozen."""
+    learns: int = 0
+    """The first line or block before it that is not frozen; 0: everything before it is."""
     frozen_until: int = 0
     """The line of the End of the last Freeze before it; 0: there is none."""
 
@@ -84,8 +84,8 @@ class Flow:
 
     def _freeze(self, block: Block, inside: str, position: int) -> int:
         """Walk through a Freeze, where everything before it is frozen; return the next position."""
-        if self._at.trained:
-            self._mistakes.add(block.span, _trained_before(block, self._at))
+        if self._at.learns:
+            self._mistakes.add(block.span, _learns_before(block, self._at))
         outer, self._freezing = self._freezing, True
         position = self.walk(block.branches[0], inside, position)
         self._freezing, self._at.frozen_until = outer, block.end_line
@@ -93,7 +93,7 @@ class Flow:
 
     def _step(self, line: LayerLine, path: str) -> None:
         layer = line.layer
-        self._at.trained = self._at.trained or (0 if self._freezing else line.span.line)
+        self._at.learns = self._at.learns or (0 if self._freezing else line.span.line)
         if layer is None:
             self._at.shape = None
             return
@@ -158,8 +158,8 @@ class Flow:
         if isinstance(shape, Misfit):
             self._mistakes.add(block.span, shape)
             return
-        trained = next((end.trained for end in ends if end.trained), 0 if self._freezing else block.span.line)
-        self._at = dataclasses.replace(ends[0], trained=trained)
+        learns = start.learns or (0 if self._freezing else block.span.line)
+        self._at = dataclasses.replace(ends[0], learns=learns, frozen_until=start.frozen_until)
         self._put(layer, tuple(end.value for end in ends), shapes, shape, path, block.span.line)
 
     def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
@@ -179,13 +179,13 @@ class Flow:
         self._mistakes.add(line.span_of("outputs"), misfit)
 
 
-def _trained_before(block: Block, at: _At) -> Misfit:
-    """Return the mistake of a Freeze after a line that is trained."""
-    if at.trained > block.span.line:
-        reason = f"line {at.trained}, which is trained, comes before this Freeze when the Repeat repeats it"
+def _learns_before(block: Block, at: _At) -> Misfit:
+    """Return the mistake of a Freeze after something that is not frozen."""
+    if at.learns > block.span.line:
+        reason = f"line {at.learns}, which is not frozen, comes before this Freeze when the Repeat repeats it"
         return Misfit(reason, "put the Freeze around the whole Repeat, or write out the copies of the Repeat")
-    reason = f"line {at.trained} before this Freeze is trained, but a frozen part starts at the input"
+    reason = f"line {at.learns}, before this Freeze, is not frozen; a frozen part starts at the input"
     if at.frozen_until:
         helps = f"move the `End` on line {at.frozen_until} to where the frozen part is to end, and remove this Freeze"
         return Misfit(reason, helps)
-    return Misfit(reason, f"move this line to before line {at.trained}, to freeze that line too")
+    return Misfit(reason, f"move this line to before line {at.learns}, to freeze that too")

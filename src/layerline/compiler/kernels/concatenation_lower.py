@@ -22,7 +22,7 @@ def lower(b: Builder, node: Node) -> None:
         planes = tuple(x.plane.listed for x in branches)
     y = b.output(node, Plane(sum(x.channels for x in planes), planes[0].height, planes[0].width))
     b.op(Concatenate(planes, y.plane), *(x.buffer for x in branches), y.buffer)
-    if b.training and y.needs_gradient:
+    if y.needs_gradient:
 
         def back() -> None:
             dy, first = b.gradient(y)[0], 0

@@ -32,7 +32,7 @@ def numbered(b: Builder, x: LayerValue) -> LayerValue:
     buffer = Buffer(f"{x.buffer.name}_listed{len(b.ops)}", capacity(size), Per.IMAGE, plane=plane)
     y = LayerValue(buffer, plane, (size, 1, 1), x.needs_gradient)
     b.op(Reorder(C, H * W), x.buffer, buffer)
-    if b.training and x.needs_gradient:
+    if x.needs_gradient:
 
         def back() -> None:
             dy = b.gradient(y)[0]

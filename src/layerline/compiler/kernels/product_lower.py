@@ -21,7 +21,7 @@ def lower(b: Builder, node: Node) -> None:
     by_channel = node.input_shapes[0] != node.input_shapes[1]
     kernel = ScaledChannels if by_channel else Product
     b.op(kernel(gate.plane, x.plane, y.plane), gate.buffer, x.buffer, y.buffer)
-    if not (b.training and y.needs_gradient):
+    if not y.needs_gradient:
         return
 
     def back() -> None:
