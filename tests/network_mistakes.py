@@ -120,6 +120,13 @@ CASES = {
     "residual-size": Case("Conv 8 3\nResidual\nConv 8 3\nReLU\nConv 8 3\nEnd\nFlat\nFC classes"),
     "residual-shortcut": Case("Conv 8 3\nResidual\nConv 16 3 1 1\nShortcut\nConv 8 1\nEnd\nFlat\nFC classes"),
     "residual-flat": Case("Flat\nResidual\nFC 100\nEnd\nFC classes"),
+    "concat-size": Case("Conv 8 3\nConcat\nReLU\nBranch\nConv 4 3\nBranch\nPool 2\nEnd\nFlat\nFC classes"),
+    "concat-sizes": Case("Concat\nConv 8 3x1\nBranch\nConv 8 1x3\nEnd\nFlat\nFC classes"),
+    "concat-flat": Case("Concat\nReLU\nBranch\nFlat\nEnd\nFlat\nFC classes"),
+    "gate-channels": Case("Conv 8 3\nGate\nGlobalPool\nConv 4 1\nSigmoid\nEnd\nFlat\nFC classes"),
+    "gate-size": Case("Conv 8 3\nGate\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "gate-flat": Case("Conv 8 3\nGate\nGlobalPool\nFlat\nFC 8\nEnd\nFlat\nFC classes"),
+    "gate-vector": Case("Flat\nGate\nFC 8\nEnd\nFC classes"),
     # A17: outputs
     "outputs-not-classes": Case("Flat\nFC 100\nReLU\nFC 12\nSoftmax"),
     "outputs-not-classes-no-fc": Case("GlobalPool\nFlat\n"),
@@ -158,6 +165,24 @@ CASES = {
     "shortcut-in-repeat": Case("Residual\nRepeat 2\nReLU\nShortcut\nReLU\nEnd\nEnd\nFlat\nFC classes"),
     "shortcut-twice": Case("Residual\nReLU\nShortcut\nReLU\nShortcut\nReLU\nEnd\nFlat\nFC classes"),
     "block-empty": Case("Repeat 3\nEnd\nResidual\nEnd\nResidual\nReLU\nShortcut\nEnd\nFlat\nFC classes"),
+    "branch-outside": Case("ReLU\nBranch\nGate\nReLU\nBranch\nReLU\nEnd\nFlat\nFC classes"),
+    "branch-in-repeat": Case("Concat\nRepeat 2\nReLU\nBranch\nReLU\nEnd\nBranch\nEnd\nFlat\nFC classes"),
+    "concat-one-branch": Case("Concat\nReLU\nEnd\nFlat\nFC classes"),
+    "concat-empty": Case("Concat\nEnd\nConcat\nBranch\nBranch\nEnd\nFlat\nFC classes"),
+    "concat-no-end": Case("Concat\nReLU\nBranch\nReLU\nFlat\nFC classes"),
+    "freeze-late": Case("Conv 8 3\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-twice": Case("Freeze\nConv 8 3\nEnd\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-repeated": Case("Repeat 2\nFreeze\nConv 8 3\nEnd\nConv 8 3\nEnd\nFlat\nFC classes"),
+    "freeze-after-branches": Case(
+        "Residual\nFreeze\nConv 1 1\nEnd\nShortcut\nConv 1 1\nFreeze\nConv 1 1\nEnd\nEnd\nFreeze\nReLU\nEnd\nFlat\n"
+        "FC classes"
+    ),
+    "freeze-empty": Case("Freeze\nEnd\nFreeze 3\nReLU\nEnd\nFlat\nFC classes"),
+    "freeze-no-end": Case("Freeze\nReLU\nFlat\nFC classes"),
+    "gate-empty": Case("Gate\nEnd\nFlat\nFC classes"),
+    "branches-in-python": Case(
+        "x = torch.cat([x, y], 1)\nx = x * self.se(x)\nConcatenate\nMultiply\nSELayer 16\n[route]"
+    ),
     # data or no data
     "no-input": Case("Conv 6 5\nFlat\nFC 10", None, None),
     "no-classes": Case("Input 1 28 28\nFlat\nFC classes", None, None),

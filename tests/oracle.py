@@ -100,12 +100,15 @@ def _drawn(rng: Random, text: str) -> Case:
     labels = numbers.integers(0, network.classes, batch).astype(np.int32)
     torch.manual_seed(rng.getrandbits(63))
     weights = {name: value.numpy().copy() for name, value in network.to_torch().state_dict().items()}
+    for name in [name for node in network.nodes if node.frozen for name in node.weights]:
+        if name.endswith(("running_mean", "running_var")):
+            weights[name] = numbers.uniform(0.5, 2, weights[name].shape).astype(np.float32)
     return Case(network, images, labels, weights, scaling)
 
 
 def _without_variance(case: Case) -> bool:
     """Whether a BatchNorm sees a single value of a channel, which PyTorch and we refuse to normalize."""
-    norms = [node for node in case.network.nodes if node.layer.kind == "batch_norm"]
+    norms = [node for node in case.network.nodes if node.layer.kind == "batch_norm" and not node.frozen]
     return any(len(case.images) * math.prod(node.shape[1:]) == 1 for node in norms)
 
 
@@ -161,7 +164,7 @@ def _model(case: Case, dtype: torch.dtype, order: np.ndarray | None = None) -> n
     model = case.network.to_torch()
     model.load_state_dict({name: torch.from_numpy(value) for name, value in case.weights.items()})
     for node in case.network.nodes:
-        if node.layer.kind in ("dropout", "dropout2d"):
+        if node.layer.kind in ("dropout", "dropout2d") and not node.frozen:
             images = np.arange(len(case.images)) if order is None else order
             shape = (node.shape[0], 1, 1) if node.layer.kind == "dropout2d" else node.shape
             keep = dropout_keep(0, 1, images, node.index, shape, node.layer.p)
@@ -236,6 +239,8 @@ def rounding(case: Case, truth: dict[str, np.ndarray]) -> dict[str, float]:
         labels = torch.from_numpy(case.labels.astype(np.int64))
         nn.functional.cross_entropy(model(noise(_inputs(case, torch.float64))), labels).backward()
         for name, parameter in model.named_parameters():
+            if name not in truth:
+                continue
             assert parameter.grad is not None
             moved[name] = max(moved[name], float(np.linalg.norm(parameter.grad.numpy() - truth[name])))
     return moved

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from layerline.layers import LAYERS, Layer, Misfit, Shape
+from layerline.layers import BLOCK_ENDS, LAYERS, Layer, Misfit, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from random import Random
 
 KINDS: Final = tuple(layer.kind for layer in LAYERS)
 _CLASSES: Final = {layer.kind: layer for layer in LAYERS}
+_BLOCKS: Final = ("Repeat", *(layer.word.name for layer in BLOCK_ENDS))
 _TRIES: Final = 40
 
 
@@ -29,7 +30,7 @@ def draw(
 ) -> str:
     """Return the text of a legal network, its input and the number of its outputs written in it.
 
-    `kinds` limits the layers (None: all, Residual and Repeat too, by "add"); flat and fc are always drawn.
+    `kinds` limits the layers (None: all, and blocks: Repeat and Residual by "add"); flat and fc are always drawn.
     `keep_default` names arguments that stay at their defaults, such as dilation and groups. Images are at most
     `max_input` high and wide, a layer's output has at most `max_values` numbers and costs at most
     `max_multiply_adds`, and there are at most `max_layers` layers or blocks on images.
@@ -44,7 +45,8 @@ def draw(
     for _ in range(rng.randint(0, max_layers)):
         drawing.grow()
     drawing.flatten()
-    return "\n".join(drawing.lines) + "\n"
+    text = "\n".join(drawing.lines) + "\n"
+    return with_frozen_part(text) if kinds.issuperset(KINDS) else text
 
 
 def draw_wide(rng: Random) -> str:
@@ -66,7 +68,25 @@ def draw_wide(rng: Random) -> str:
             pool = rng.choice((2, 2, 2, 3, 4))
             lines.append(f"Pool {pool}")
             H, W = H // pool, W // pool
-    return "\n".join([*lines, "Flat", f"FC {rng.randint(2, 6)}"]) + "\n"
+    return with_frozen_part("\n".join([*lines, "Flat", f"FC {rng.randint(2, 6)}"]) + "\n")
+
+
+def with_frozen_part(text: str, share: float = 0.2) -> str:
+    """Return a network's text, with that probability with a Freeze around the lines up to one before the last FC.
+
+    The text itself decides, so that the numbers of `draw` stay the same.
+    """
+    rng, lines = Random(text), text.splitlines()
+    last = max(number for number, line in enumerate(lines) if line.startswith("FC"))
+    ends, depth = [], 0
+    for number, line in enumerate(lines[1:last], 1):
+        word = line.split()[0]
+        depth += (word in _BLOCKS) - (word == "End")
+        ends += [number + 1] * (depth == 0)
+    if not ends or rng.random() >= share:
+        return text
+    end = rng.choice(ends)
+    return "\n".join([lines[0], "Freeze", *lines[1:end], "End", *lines[end:]]) + "\n"
 
 
 @dataclass
@@ -93,7 +113,8 @@ class _Drawing:
         self.max_multiply_adds = max_multiply_adds
         self.lines: list[str] = []
         self.shape: Shape = ()
-        wanted = [_CLASSES[kind] for kind in KINDS if kind in kinds - {"flat", "fc", "softmax", "add"}]
+        self.blocks = [kind for kind in KINDS if kind in kinds and _CLASSES[kind].branches]
+        wanted = [_CLASSES[kind] for kind in KINDS if kind in kinds.difference({"flat", "fc", "softmax"}, self.blocks)]
         self.hidden = [kind for kind in wanted for _ in range(1 + len(kind.word.arguments))]
 
     def begin(self, shape: Shape) -> None:
@@ -102,7 +123,7 @@ class _Drawing:
 
     def grow(self) -> None:
         """Put a layer or a block behind."""
-        if "add" in self.kinds and self.rng.random() < 0.2:
+        if self.blocks and self.rng.random() < 0.25:
             self._block()
         elif self.hidden:
             layer = self._layer(self.rng.choice(self.hidden), self.shape)
@@ -112,6 +133,9 @@ class _Drawing:
         """Go on to the flat layers, up to the outputs."""
         self._put(_CLASSES["flat"]())
         for _ in range(self.rng.choice((0, 0, 1, 2, 4))):
+            if self.blocks and self.rng.random() < 0.15:
+                self._block()
+                continue
             kind = self.rng.choice(self.hidden) if self.rng.random() < 0.6 else _CLASSES["fc"]
             layer = self._layer(kind, self.shape)
             self._put(layer) if layer else None
@@ -146,11 +170,15 @@ class _Drawing:
         return math.prod(output) <= self.max_values and layer.multiply_adds(shape) <= self.max_multiply_adds
 
     def _block(self) -> None:
+        """Put a block behind: {"add": a Repeat or a Residual, "concat": a Concat, "gate": a Gate}."""
+        {"add": self._residual, "concat": self._concat, "gate": self._gate}[self.rng.choice(self.blocks)]()
+
+    def _residual(self) -> None:
         """Put a Residual or a Repeat behind, of layers that keep the shape; the Residual may have a Shortcut."""
         if self.rng.random() < 0.4:
             self.lines += [f"Repeat {self.rng.randint(1, 3)}", *self._keeping(self.shape), "End"]
             return
-        first = self._layer(self.rng.choice(self.hidden), self.shape)
+        first = self._first()
         if first and first.output_shape(self.shape) != self.shape:
             body = [str(first), *self._keeping(first.output_shape(self.shape))]
             shortcut = [str(first)]
@@ -159,13 +187,47 @@ class _Drawing:
         else:
             self.lines += ["Residual", *self._keeping(self.shape), "End"]
 
+    def _concat(self) -> None:
+        """Put a Concat behind, of branches with other numbers of channels; one of them may be empty."""
+        branches, outputs = [self._keeping(self.shape)], [self.shape]
+        for _ in range(self.rng.choice((1, 1, 2, 3))):
+            first = self._first() if self.rng.random() < 0.7 else None
+            shape = first.output_shape(self.shape) if first else self.shape
+            if shape[1:] == self.shape[1:] and len(shape) == len(self.shape):
+                branches.append([str(first), *self._keeping(shape)] if first else [])
+                outputs.append(shape)
+        shape = (sum(each[0] for each in outputs), *self.shape[1:])
+        if len(branches) == 1 or math.prod(shape) > self.max_values:
+            return
+        self.rng.shuffle(branches)
+        self.lines.append("Concat")
+        for number, lines in enumerate(branches):
+            self.lines += ["Branch"] * (number > 0) + lines
+        self.lines.append("End")
+        self.shape = shape
+
+    def _gate(self) -> None:
+        """Put a Gate behind, whose factors are for each value, or, of an image, for each channel."""
+        inside = self._keeping(self.shape)
+        if len(self.shape) == 3 and self.rng.random() < 0.6:
+            C = self.shape[0]
+            inside = ["GlobalPool", f"Conv {C} 1", *self._keeping((C, 1, 1))]
+        self.lines += ["Gate", *inside, *["Sigmoid"] * (self.rng.random() < 0.5), "End"]
+
+    def _first(self) -> Layer | None:
+        """Return a layer that `self.shape` can go into; of a vector, most often an FC."""
+        kinds = self.hidden if len(self.shape) == 3 or self.rng.random() < 0.3 else [_CLASSES["fc"]]
+        return self._layer(self.rng.choice(kinds), self.shape) if kinds else None
+
     def _keeping(self, shape: Shape) -> list[str]:
         lines: list[str] = []
+        if len(shape) == 1 and shape[0] ** 2 <= self.max_multiply_adds and self.rng.random() < 0.3:
+            lines.append(f"FC {shape[0]}")
         for _ in range(20):
             layer = self._layer(self.rng.choice(self.hidden), shape)
             if layer and layer.output_shape(shape) == shape:
                 lines.append(str(layer))
-            if len(lines) == self.rng.randint(1, 3):
+            if len(lines) >= self.rng.randint(1, 3):
                 break
         return lines or ["Dropout 0.5"]
 

@@ -61,11 +61,18 @@ def weights_of(network: Network) -> dict[str, NDArray[np.float32]]:
 class Ended:
     """The machine code of a network with an end, with weights of the whole of it."""
 
-    def __init__(self, network: Network, end: End, weights: dict[str, NDArray[np.float32]]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        end: End,
+        weights: dict[str, NDArray[np.float32]],
+        source: DType = DType.F32,
+        scaling: tuple[float, float] = (1.0, 0.0),
+    ) -> None:
         own = {name: weights[name] for name in network.weights}
-        self.code = compile_network(network, host(), Task(1, SGD, DType.F32, training=False, end=end))
+        self.code = compile_network(network, host(), Task(1, SGD, source, training=False, end=end))
         C = network.input_shape[0]
-        constants = {"scale": np.ones(C, np.float32), "shift": np.zeros(C, np.float32)}
+        constants = {name: np.full(C, each, np.float32) for name, each in zip(("scale", "shift"), scaling, strict=True)}
         self.predictor = Predictor(self.code, network, 2, constants)
         self.memory = self.predictor.weighed(folded_weights(network, own))
 

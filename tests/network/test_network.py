@@ -149,6 +149,58 @@ def test_the_table_of_a_network_with_blocks(golden):
     golden("describe-residual.txt", parse(RESIDUAL).describe())
 
 
+FROZEN = """\
+Freeze
+    Conv 8 3 padding=1 bias=no
+    BatchNorm momentum=0.99  # which is a note where it is trained
+    Residual
+        Repeat 2
+            Conv 8 3 padding=1
+            Dropout 0.2
+        End
+    Shortcut
+        ReLU
+    End
+End
+Residual
+    Conv 8 1
+End
+GlobalPool
+Flat
+FC classes
+"""
+
+
+def test_the_table_of_a_network_with_a_frozen_part(golden):
+    """Frozen parameters are marked, and counted apart from the trained ones."""
+    golden("describe-frozen.txt", str(parse(FROZEN, input_shape=(3, 16, 16), classes=4)))
+
+
+def test_a_freeze_is_known_to_its_nodes_and_changes_nothing_else():
+    """What is inside is frozen, with the same paths and shapes as without the Freeze; nothing is noted of it."""
+    network = parse(FROZEN, input_shape=(3, 16, 16), classes=4)
+    thawed = parse(
+        FROZEN.replace("Freeze\n", "").replace("    End\nEnd\n", "    End\n", 1), input_shape=(3, 16, 16), classes=4
+    )
+    assert [node.frozen for node in network.nodes] == [True] * 8 + [False] * 5
+    assert [(node.layer, node.path, node.shape, node.inputs) for node in network.nodes] == [
+        (node.layer, node.path, node.shape, node.inputs) for node in thawed.nodes
+    ]
+    assert not network.notes
+    assert len(thawed.notes) == 1
+    assert network.parameter_count == 8 * 8 + 8 + 8 * 4 + 4
+    assert network.frozen_parameter_count + network.parameter_count == thawed.parameter_count
+    assert not any(weight.trained for node in network.nodes[:8] for weight in node.weights.values())
+    assert repr(network).endswith("108 trained and 1,400 frozen parameters>")
+
+
+def test_a_frozen_part_may_end_within_branches():
+    """Each branch may start with one, if what is before the block is frozen."""
+    text = "Freeze\nConv 4 3\nEnd\nResidual\nFreeze\nConv 4 1\nEnd\nReLU\nShortcut\nFreeze\nReLU\nEnd\nEnd\nFlat\nFC 2"
+    nodes = parse(text, input_shape=(1, 5, 5)).nodes
+    assert [node.frozen for node in nodes] == [True, True, False, True, False, False, False]
+
+
 def test_the_table_fits_80_columns():
     """However large the numbers and long the lines, no line of the table has more than 80 columns."""
     text = (

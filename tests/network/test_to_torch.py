@@ -15,14 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from layerline.layers import LAYERS
 from layerline.network import parse
-from layerline.network.pytorch.torch_layers import MODULES
+from layerline.network.pytorch.torch_layers import BLOCKS, MODULES
 
 NETWORKS = [draw(random.Random(f"shapes {number}")) for number in range(150)]
 
 
 def test_every_layer_has_a_module():
-    """A layer that is added to the vocabulary must be added here; `add` is made of two branches."""
-    assert set(MODULES) == {layer.kind for layer in LAYERS} - {"add"}
+    """A layer that is added to the vocabulary must be added here; those at the End of a block to BLOCKS."""
+    assert set(MODULES) == {layer.kind for layer in LAYERS if not layer.branches}
+    assert set(BLOCKS) == {layer.kind for layer in LAYERS if layer.branches}
 
 
 @pytest.mark.parametrize("number", range(len(NETWORKS)))
@@ -42,8 +43,11 @@ def test_shapes_weights_and_counts_are_pytorchs(number):
     state = {name: (tuple(value.shape), str(value.dtype)) for name, value in modules.state_dict().items()}
     ours = {name: (weight.shape, f"torch.{weight.dtype}") for name, weight in network.weights.items()}
     assert list(state.items()) == list(ours.items())
-    assert network.parameter_count == sum(value.numel() for value in modules.parameters())
-    trained = {name for name, _ in modules.named_parameters()}
+    assert network.parameter_count == sum(value.numel() for value in modules.parameters() if value.requires_grad)
+    assert network.frozen_parameter_count == sum(
+        each.numel() for each in modules.parameters() if not each.requires_grad
+    )
+    trained = {name for name, value in modules.named_parameters() if value.requires_grad}
     assert trained == {name for name, weight in network.weights.items() if weight.trained}
     products = [node.multiply_adds for node in network.nodes if node.layer.kind in ("conv", "depthwise", "fc")]
     assert counter.get_total_flops() == 2 * 2 * sum(products)  # two images; a multiply-add is two operations
@@ -72,6 +76,7 @@ def test_the_random_networks_hold_what_is_awkward():
         found["not square input"] += network.input_shape[1] != network.input_shape[2]
         found["pool first"] += nodes[0].layer.kind == "pool"
         found["relu first"] += nodes[0].layer.kind == "relu"
+        found["frozen"] += any(node.frozen and node.parameters != node.frozen_parameters for node in nodes)
         found["several fc"] += sum(node.layer.kind == "fc" for node in nodes) > 2
         found["repeat or residual"] += "End" in network.text
         for node in nodes:

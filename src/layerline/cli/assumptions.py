@@ -8,6 +8,7 @@ import numpy as np
 
 from layerline.data.dataset import FITTED
 from layerline.experiment.options import BY_KEY
+from layerline.network.table import parameters
 from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.training.automatic.rules import UNBALANCED
@@ -76,9 +77,8 @@ def _split(experiment: Experiment, data: Dataset) -> str:
 
 
 def _network(experiment: Experiment, network: Network) -> str:
-    parameters, work = display.count(network.parameter_count), display.count(network.multiply_adds)
-    chosen = " (NET)" if experiment.file is None else ""
-    return f"{display.name(network.name)}{chosen}: {parameters} parameters, {work} multiply-adds per image"
+    chosen, work = " (NET)" if experiment.file is None else "", display.count(network.multiply_adds)
+    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image"
 
 
 def _start(prepared: Prepared, start: Start) -> str:

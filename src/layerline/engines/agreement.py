@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
-    """Return the network. Raises an error if it does not match the images, or a batch cannot be normalized."""
+    """Return the network. Raises an error if it does not match the images, has nothing to train, or a batch cannot be
+    normalized."""
     check_images(network, data)
+    _check_trained(network)
     check_together(
         *(recipe, len(data.train), len(data.classes)),
         filters=network.has_filters,
@@ -32,6 +34,17 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
             f"use --batch-size {larger_batch(len(data.train), recipe.batch_size)}",
         )
     return network
+
+
+def _check_trained(network: Network) -> None:
+    """Raise NetworkError if all layers with weights are frozen."""
+    if network.parameter_count or not network.frozen_parameter_count:
+        return
+    last = [node for node in network.nodes if node.frozen_parameters][-1]
+    fix = "close the Freeze with `End` before the first layer to train, or remove it"
+    if network.start is not None and network.start.module is not None:
+        fix = "train some of its parameters: module.requires_grad_(True), or only its last layer's"
+    raise network.refusal(last, "this layer and all others with weights are frozen: there is nothing to train", fix)
 
 
 def single_value(network: Network, images: int, batch_size: int) -> Node | None:

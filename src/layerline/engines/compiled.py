@@ -321,7 +321,7 @@ def _first_state(network: Network, recipe: Recipe) -> State:
 
 
 def _counters(network: Network, state: State) -> dict[str, NDArray[Any]]:
-    """Return copies of the batch counters of BatchNorms, which machine code does not use; a frozen one's stands still."""
+    """Return copies of the batch counters of BatchNorms, which machine code does not use, except frozen ones."""
     nodes = (node for node in network.nodes if not node.frozen)
     names = (name for node in nodes for name, weight in node.weights.items() if weight.dtype == "int64")
     return {name: np.array(state.weights[name]) for name in names}

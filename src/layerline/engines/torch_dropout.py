@@ -45,10 +45,11 @@ def mask_shape(node: Node) -> tuple[int, ...]:
 
 
 def put_keyed_dropout(module: nn.Sequential, network: Network, seed: int) -> list[KeyedDropout]:
-    """Replace every nn.Dropout and nn.Dropout2d of `network.to_torch()` with a KeyedDropout; return these."""
+    """Replace every nn.Dropout and nn.Dropout2d of `network.to_torch()` that is not frozen with a KeyedDropout; return
+    these."""
     put = []
     for node in network.nodes:
-        if node.layer.kind in ("dropout", "dropout2d"):
+        if node.layer.kind in ("dropout", "dropout2d") and not node.frozen:
             parent, _, name = node.path.rpartition(".")
             new = KeyedDropout(node, cast("Dropout | Dropout2d", node.layer).p, seed)
             setattr(module.get_submodule(parent), name, new)

@@ -187,7 +187,7 @@ class TorchEngine(Engine):
         with self._place.computing():
             batch = self._on_device(images).batch(self._place.put(indices))
             self._set_batch(1, batch)
-            parameters = dict(self._module.named_parameters())
+            parameters = {name: each for name, each in self._module.named_parameters() if each.requires_grad}
             loss = functional.cross_entropy(self._logits(batch.x), batch.labels)
             found = torch.autograd.grad(loss, list(parameters.values()))
         return {name: _array(gradient) for name, gradient in zip(parameters, found, strict=True)}

@@ -29,14 +29,14 @@ MATCH_ADAM: Final = 0.2
 
 @final
 class TorchSteps:
-    """The optimizer of a recipe for a module's parameters, with its state."""
+    """The optimizer of a recipe for the trained parameters of a module, with its state."""
 
     def __init__(self, module: nn.Module, recipe: Recipe) -> None:
         """Create the optimizer state: zeros, and copies of the parameters if the recipe has averages."""
         self._recipe = recipe
-        self._parameters = dict(module.named_parameters())
+        self._parameters = {name: each for name, each in module.named_parameters() if each.requires_grad}
         muon = recipe.optimizer == "muon"
-        self._filters = [name for name in _filters(module) if muon]
+        self._filters = [name for name in _filters(module) if muon and name in self._parameters]
         others = [name for name in self._parameters if name not in self._filters]
         self._optimizer = self._made(others) if others else None
         self._state: dict[str, torch.Tensor] = {}

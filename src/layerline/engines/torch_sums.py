@@ -22,8 +22,8 @@ def add_up(ranks: Ranks, tensor: torch.Tensor) -> None:
 
 
 def add_up_gradients(ranks: Ranks, parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over the ranks, in one exchange."""
-    gradients = [cast("torch.Tensor", parameter.grad) for parameter in parameters]
+    """Replace the gradient of every trained parameter by its sum over the ranks, in one exchange."""
+    gradients = [cast("torch.Tensor", parameter.grad) for parameter in parameters if parameter.requires_grad]
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     add_up(ranks, flat)
     at = 0
@@ -90,8 +90,8 @@ class RanksBatchNorm(_BatchNorm):
 
 
 def put_ranks_batch_norm(module: nn.Module, ranks: Ranks, place: TorchDevice) -> None:
-    """Replace every BatchNorm of a module by one over all ranks."""
+    """Replace every BatchNorm of a module that is not frozen by one over all ranks."""
     for path, part in list(module.named_modules()):
-        if isinstance(part, _BatchNorm):
+        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d):
             parent, _, name = path.rpartition(".")
             setattr(module.get_submodule(parent), name, RanksBatchNorm(part, ranks, place.double))

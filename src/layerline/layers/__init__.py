@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from layerline.layers.block_ends import Add, BlockEnd, Concat, Gate
 from layerline.layers.convolution import Conv, Depthwise
 from layerline.layers.flat import FC, Flat, Softmax
 from layerline.layers.grammar import CLASSES, Argument, Misfit, Pair, Word
-from layerline.layers.layer import Layer, Shape, Weight
+from layerline.layers.layer import Branches, Layer, Shape, Weight
 from layerline.layers.pointwise import (
     ELU,
     GELU,
-    Add,
     BatchNorm,
     Dropout,
     Dropout2d,
@@ -27,6 +27,8 @@ from layerline.layers.pointwise import (
 from layerline.layers.pooling import AvgPool, GlobalMaxPool, GlobalPool, Pool
 from layerline.layers.separable import SEPARABLE, separable
 
+BLOCK_ENDS: Final[tuple[type[BlockEnd], ...]] = (Add, Concat, Gate)
+"""The layers at the End of a block, which joins its branches; they have no line."""
 LAYERS: Final[tuple[type[Layer], ...]] = (
     Conv,
     Depthwise,
@@ -50,11 +52,12 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
     Flat,
     FC,
     Softmax,
-    Add,
+    *BLOCK_ENDS,
 )
-"""Every layer, in the order of the documentation. `Add` is made by a Residual and cannot be written."""
+"""Every layer, in the order of the documentation."""
 
 __all__ = [
+    "BLOCK_ENDS",
     "CLASSES",
     "ELU",
     "FC",
@@ -65,11 +68,15 @@ __all__ = [
     "Argument",
     "AvgPool",
     "BatchNorm",
+    "BlockEnd",
+    "Branches",
+    "Concat",
     "Conv",
     "Depthwise",
     "Dropout",
     "Dropout2d",
     "Flat",
+    "Gate",
     "GlobalMaxPool",
     "GlobalPool",
     "HardSwish",

@@ -41,6 +41,35 @@ class Weight:
         return size
 
 
+@final
+@dataclass(frozen=True)
+class Branches:
+    """How a block is written whose End is a layer with several inputs: one for each branch.
+
+    Of fewer than two branches, the other input is the block's own.
+    """
+
+    separator: Word | None
+    """The line between two branches."""
+    names: tuple[str, ...]
+    """The branches' modules; with any number of branches, what their names start with."""
+    least: int = 1
+    most: int | None = 1
+    may_be_empty: bool = False
+    """Whether a branch without lines is the block's input; it is a mistake otherwise."""
+
+    def modules(self, count: int) -> tuple[str, ...]:
+        """Return the names of the branches' modules, if `count` of them are written."""
+        return self.names if self.most else tuple(f"{self.names[0]}{number}" for number in range(1, count + 1))
+
+    def number(self, module: str) -> int | None:
+        """Return the number of the branch whose module has that name, from 0; None if no branch has."""
+        if self.most:
+            return self.names.index(module) if module in self.names else None
+        digits = module.removeprefix(self.names[0])
+        return int(digits) - 1 if digits.isdecimal() else None
+
+
 class Layer(abc.ABC):
     """A layer, as described by a line of the file. Final classes are frozen dataclasses; `LAYERS` lists them."""
 
@@ -58,6 +87,8 @@ class Layer(abc.ABC):
     """Whether training needs the mean and variance of a batch: one value has no variance."""
     only_in_training: ClassVar[bool] = False
     """Whether it does nothing in prediction."""
+    branches: ClassVar[Branches | None] = None
+    """The branches of its block, if it is at the End of one; it has no separate line then."""
 
     @abc.abstractmethod
     def output_shape(self, *inputs: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""Layers whose output has the shape of their input: activations, BatchNorm, Dropout, and the sum of two branches."""
+"""Layers whose output has the shape of their input: activations, BatchNorm and Dropout."""
 
 from __future__ import annotations
 
@@ -195,23 +195,3 @@ class Dropout2d(Layer):
             )
             raise Misfit(reason, f"write `Dropout {Real(0, 1).write(self.p)}`")
         return inputs[0]
-
-
-@final
-@dataclass(frozen=True)
-class Add(Layer):
-    """y = x₁ + x₂, the end of a Residual; both have the same shape. It has no separate line."""
-
-    kind: ClassVar[str] = "add"
-    word: ClassVar[Word] = Word("Residual")
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of both. Raises Misfit if they differ."""
-        branch, other = inputs
-        if branch != other:
-            raise Misfit(f"a sum needs equal shapes, but gets {times(branch)} and {times(other)}")
-        return branch
-
-    def __str__(self) -> str:
-        """Return its name in tables."""
-        return "End (sum)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, final
 
@@ -195,5 +196,5 @@ def _last_with_outputs(items: Iterable[LayerLine | Block]) -> LayerLine | None:
             case LayerLine():
                 found = item if item.has("outputs") else found
             case Block():
-                found = _last_with_outputs([*item.body, *(item.shortcut or [])]) or found
+                found = _last_with_outputs(chain.from_iterable(item.branches)) or found
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final, final
 
-from layerline.layers import Add, Conv, Misfit
+from layerline.layers import Misfit
 from layerline.layers.grammar import times
 from layerline.network import slips
 from layerline.network.graph import Node
@@ -14,12 +14,10 @@ from layerline.network_file import Block, LayerLine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layerline.layers import Layer, Shape
+    from layerline.layers import BlockEnd, Layer, Shape
     from layerline.network_file import Mistakes, Span
 
 _LONGEST_TRAIL: Final = 68
-_LARGEST_STRIDE: Final = 64
-"""The largest stride that is suggested for a Shortcut."""
 
 
 @dataclasses.dataclass
@@ -30,8 +28,8 @@ class _At:
     shape: Shape | None
     trail: tuple[str, ...]
     """The shapes up to here, for messages."""
-    trained: int = 0
-    """The first line before it that is in no Freeze; 0: everything before it is frozen."""
+    learns: int = 0
+    """The first line or block before it that is not frozen; 0: everything before it is."""
     frozen_until: int = 0
     """The line of the End of the last Freeze before it; 0: there is none."""
 
@@ -74,28 +72,28 @@ class Flow:
                 case LayerLine():
                     self._step(item, f"{inside}{position}")
                     position += 1
-                case Block() if item.residual:
-                    self._residual(item, f"{inside}{position}")
+                case Block() if item.joined_by:
+                    self._join(item, item.joined_by(), f"{inside}{position}")
                     position += 1
                 case Block() if item.freezes:
                     position = self._freeze(item, inside, position)
                 case Block():
                     for _ in range(item.count):
-                        position = self.walk(item.body, inside, position)
+                        position = self.walk(item.branches[0], inside, position)
         return position
 
     def _freeze(self, block: Block, inside: str, position: int) -> int:
         """Walk through a Freeze, where everything before it is frozen; return the next position."""
-        if self._at.trained:
-            self._mistakes.add(block.span, _trained_before(block, self._at))
+        if self._at.learns:
+            self._mistakes.add(block.span, _learns_before(block, self._at))
         outer, self._freezing = self._freezing, True
-        position = self.walk(block.body, inside, position)
+        position = self.walk(block.branches[0], inside, position)
         self._freezing, self._at.frozen_until = outer, block.end_line
         return position
 
     def _step(self, line: LayerLine, path: str) -> None:
         layer = line.layer
-        self._at.trained = self._at.trained or (0 if self._freezing else line.span.line)
+        self._at.learns = self._at.learns or (0 if self._freezing else line.span.line)
         if layer is None:
             self._at.shape = None
             return
@@ -142,28 +140,27 @@ class Flow:
             trail = (*trail[-_LONGEST_TRAIL:], f"{layer.word.name} {times(shape)}")
         self._at = dataclasses.replace(self._at, value=index + 1, shape=shape, trail=trail)
 
-    def _residual(self, block: Block, path: str) -> None:
-        start = dataclasses.replace(self._at)
-        self.walk(block.body, f"{path}.body.")
-        branch, self._at = self._at, dataclasses.replace(start)
-        if block.shortcut:
-            self.walk(block.shortcut, f"{path}.shortcut.")
-        other = self._at
-        if branch.shape is None or other.shape is None:
-            self._at = _At(0, None, ())
+    def _join(self, block: Block, layer: BlockEnd, path: str) -> None:
+        """Walk through the branches of a block, which all start at its input, and join them."""
+        start, ends = self._at, []
+        names = layer.branches.modules(len(block.branches))
+        for name, branch in zip(names, block.branches, strict=False):  # a Shortcut may be missing
+            self._at = dataclasses.replace(start)
+            self.walk(branch, f"{path}.{name}.")
+            ends.append(self._at)
+        written = len(ends)
+        ends += [start] * (written == 1)  # the other input is the block's own
+        shapes = tuple(end.shape for end in ends if end.shape is not None)
+        self._at = _At(0, None, ())
+        if len(shapes) < len(ends):
             return
-        layer = Add()
-        try:
-            shape = layer.output_shape(branch.shape, other.shape)
-        except Misfit:
-            misfit = _unequal(branch.shape, other.shape, start.shape or (), has_shortcut=block.shortcut is not None)
-            self._mistakes.add(block.span, misfit)
-            self._at = _At(0, None, ())
+        shape = layer.joined(shapes, written)
+        if isinstance(shape, Misfit):
+            self._mistakes.add(block.span, shape)
             return
-        values, shapes = (branch.value, other.value), (branch.shape, other.shape)
-        self._at = branch
-        branch.trained = branch.trained or other.trained or (0 if self._freezing else block.span.line)
-        self._put(layer, values, shapes, shape, path, block.span.line)
+        learns = start.learns or (0 if self._freezing else block.span.line)
+        self._at = dataclasses.replace(ends[0], learns=learns, frozen_until=start.frozen_until)
+        self._put(layer, tuple(end.value for end in ends), shapes, shape, path, block.span.line)
 
     def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
         """Note what is legal but probably not intended; return the line that was probably meant, if it differs."""
@@ -182,34 +179,13 @@ class Flow:
         self._mistakes.add(line.span_of("outputs"), misfit)
 
 
-def _trained_before(block: Block, at: _At) -> Misfit:
-    """Return the mistake of a Freeze after a line that is trained."""
-    if at.trained > block.span.line:
-        reason = f"line {at.trained}, which is trained, comes before this Freeze when the Repeat repeats it"
+def _learns_before(block: Block, at: _At) -> Misfit:
+    """Return the mistake of a Freeze after something that is not frozen."""
+    if at.learns > block.span.line:
+        reason = f"line {at.learns}, which is not frozen, comes before this Freeze when the Repeat repeats it"
         return Misfit(reason, "put the Freeze around the whole Repeat, or write out the copies of the Repeat")
-    reason = f"line {at.trained} before this Freeze is trained, but a frozen part starts at the input"
+    reason = f"line {at.learns}, before this Freeze, is not frozen; a frozen part starts at the input"
     if at.frozen_until:
         helps = f"move the `End` on line {at.frozen_until} to where the frozen part is to end, and remove this Freeze"
         return Misfit(reason, helps)
-    return Misfit(reason, f"move this line to before line {at.trained}, to freeze that line too")
-
-
-def _unequal(branch: Shape, other: Shape, start: Shape, *, has_shortcut: bool) -> Misfit:
-    """Return the mistake of a Residual whose branches have different shapes."""
-    second = "its Shortcut outputs" if has_shortcut else "its input is"
-    reason = f"this Residual outputs {times(branch)}, but {second} {times(other)}; they must match to be added"
-    return Misfit(reason, _equal(branch, start, has_shortcut=has_shortcut))
-
-
-def _equal(branch: Shape, start: Shape, *, has_shortcut: bool) -> str:
-    """Return a fix that gives the second branch the shape of the first."""
-    if has_shortcut:
-        return f"make the last layer of the Shortcut output {times(branch)}"
-    if len(branch) == len(start) == 3:
-        layers = (Conv(branch[0], (1, 1), (stride, stride)) for stride in range(1, _LARGEST_STRIDE + 1))
-        fitting = next((layer for layer in layers if layer.output_shape(start) == branch), None)
-        if fitting:
-            return f"add the lines `Shortcut` and `{fitting}` before this block's `End`"
-        if branch[0] == start[0]:
-            return "keep the size in this block, for example with padding=same"
-    return f"make the block output {times(start)}, or add a Shortcut that outputs {times(branch)}"
+    return Misfit(reason, f"move this line to before line {at.learns}, to freeze that too")

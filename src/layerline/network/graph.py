@@ -66,7 +66,8 @@ class Node:
 class Network:
     """A network in which every layer accepts the output of the previous one, and the last outputs one number per class.
 
-    A frozen layer reads only frozen layers and the input. A final Softmax is a node like any other; the logits are its input. It changes no weights.
+    A final Softmax is a node like any other; the logits are its input. It changes no weights. Frozen layers read only
+    frozen layers and the input.
     """
 
     name: str
@@ -156,9 +157,9 @@ class Network:
 
     def __repr__(self) -> str:
         """Return one line: name, input, classes and size."""
-        from layerline.network.table import headline
+        from layerline.network.table import headline, parameters
 
-        return f"<Network {headline(self)}, {len(self.nodes):,d} layers, {self.parameter_count:,d} parameters>"
+        return f"<Network {headline(self)}, {len(self.nodes):,d} layers, {parameters(self)}>"
 
     def _repr_html_(self) -> str:
         """Return the table of layers as HTML for a notebook."""

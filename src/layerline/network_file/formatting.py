@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerline.network_file.mistakes import Mistakes
-from layerline.network_file.tree import read_tree
+from layerline.network_file.tree import INDENTING, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ def formatted(text: str, file: str = "network") -> str:
     for line in tree.lines:
         if line.statement:
             level, code = tree.readable[line.number]
-            depth = level + (line.statement.word.text.lower() in ("residual", "repeat", "freeze", "shortcut"))
+            depth = level + (line.statement.word.text.lower() in INDENTING)
             first, *others = code.split("\n")
             rows += [
                 (_INDENT * level + first, line.comment or ""),

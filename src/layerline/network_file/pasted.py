@@ -35,6 +35,21 @@ _SUM: Final = re.compile(r"\w+[ \t]*(?:\+=|=[ \t]*\w+[ \t]*\+)[ \t]*[A-Za-z_].*"
 _BRANCH: Final = Misfit(
     "this is Python: the sum of two branches", "write the lines of the branch between `Residual` and `End`"
 )
+_PRODUCT: Final = re.compile(r"\w+[ \t]*(?:\*=|=[ \t]*\w+[ \t]*\*)[ \t]*[A-Za-z_].*", re.ASCII)
+"""A line such as `x = x * scale` or `x *= self.se(x)`."""
+_GATE: Final = Misfit(
+    "this is Python: the product of a value and what is computed from it",
+    "write the lines that compute the factors between `Gate` and `End`",
+)
+_CONCAT: Final = Misfit(
+    "this is Python: branches whose channels are concatenated",
+    "write `Concat`, the lines of each branch with `Branch` between two of them, then `End`",
+)
+_JOINS: Final = {
+    **dict.fromkeys(("cat", "concat", "concatenate", "Concatenate"), _CONCAT),
+    **dict.fromkeys(("multiply", "Multiply"), _GATE),
+}
+"""Functions of several branches → the mistake of a line that calls one."""
 _NO_LAYER: Final = re.compile(
     r"\w*(?:Model|Net\d*|Network|Module|Loss|Loader|Learner|Trainer|CNN)|Adam\w*|SGD|RMSprop|Compose|ImageFolder"
     r"|EarlyStopping|ModelCheckpoint|YOLO|ToTensor|Normalize|Resize|\w*Classifier",
@@ -84,6 +99,8 @@ def pasted(code: str, words: Mapping[str, Word]) -> Misfit | None:
     call = read_call(code)
     if call is None:
         return _not_a_call(code.strip(), words)
+    if call.function in _JOINS:
+        return _JOINS[call.function]
     try:
         lines = _of_ours(call, words) or _lines(call, keras=bool(_KERAS.search(call.prefix)))
     except _Untranslatable as error:
@@ -96,6 +113,8 @@ def _not_a_call(code: str, words: Mapping[str, Word]) -> Misfit | None:
         return PROGRAM
     if _SUM.fullmatch(code):
         return _BRANCH
+    if _PRODUCT.fullmatch(code):
+        return _GATE
     if not _SETTINGS.fullmatch(code):
         return None
     word, _, values = code.partition(":")

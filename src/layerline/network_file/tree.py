@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
-from layerline.layers import LAYERS, SEPARABLE, Argument, Misfit, Word, separable
+from layerline.layers import BLOCK_ENDS, LAYERS, SEPARABLE, Argument, Misfit, Word, separable
 from layerline.layers.grammar import Whole
 from layerline.network_file.darknet import Section, section
 from layerline.network_file.foreign_words import FOREIGN_WORDS, in_our_words
@@ -17,7 +17,7 @@ from layerline.network_file.tiny_dnn import tiny_dnn
 from layerline.network_file.unknown import unknown_word
 
 if TYPE_CHECKING:
-    from layerline.layers import Layer
+    from layerline.layers import BlockEnd, Branches, Layer
     from layerline.network_file.mistakes import Mistakes, Span
 
 MOST_LAYERS: Final = 10_000
@@ -28,15 +28,22 @@ _LARGEST_SIDE: Final = 65_536
 
 _SIDE: Final = Whole(high=_LARGEST_SIDE)
 _INPUT: Final = Word("Input", tuple(Argument(name, _SIDE, bare=True) for name in ("channels", "height", "width")))
-_RESIDUAL: Final = Word("Residual")
-_SHORTCUT: Final = Word("Shortcut")
 _REPEAT: Final = Word("Repeat", (Argument("n", Whole(), bare=True),))
 _FREEZE: Final = Word("Freeze")
 _END: Final = Word("End")
 
-STRUCTURE: Final = (_INPUT, _RESIDUAL, _SHORTCUT, _REPEAT, _FREEZE, _END)
+_JOINED: Final = {layer.word.name: layer for layer in BLOCK_ENDS}
+"""The first word of a block whose branches are joined → the layer at its End."""
+_SEPARATORS: Final = {layer.branches.separator.name: layer for layer in BLOCK_ENDS if layer.branches.separator}
+"""The word between two branches → the layer at the End of the block that it belongs to."""
+_BLOCKS: Final = (*(layer.word for layer in _JOINED.values()), _REPEAT, _FREEZE)
+_OPENING: Final = (*_BLOCKS, *map(Word, _SEPARATORS))
+INDENTING: Final = frozenset(word.name.lower() for word in _OPENING)
+"""The words, in lower case, after which lines are indented."""
+
+STRUCTURE: Final = (_INPUT, *_OPENING, _END)
 """The words that are not layers."""
-_LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if layer.word.name != _RESIDUAL.name}
+_LAYER_WORDS: Final = {layer.word.name: layer for layer in LAYERS if not layer.branches}
 _WORDS: Final = {
     spelling.lower(): word
     for word in (*(layer.word for layer in _LAYER_WORDS.values()), SEPARABLE, *STRUCTURE)
@@ -85,16 +92,17 @@ class LayerLine:
 @final
 @dataclass
 class Block:
-    """A Residual, a Repeat or a Freeze with its lines; filled while the file is read, then not changed."""
+    """A block of any kind with its lines; filled while the file is read, then not changed."""
 
     statement: Statement
     word: Word
+    joined_by: type[BlockEnd] | None
+    """The layer at its End, which joins its branches; None if it has none: a block of one branch."""
     count: int = 1
     """The count of a Repeat."""
-    body: list[LayerLine | Block] = field(default_factory=list)
-    shortcut: list[LayerLine | Block] | None = None
-    """The second branch of a Residual; None is the input itself."""
-    shortcut_line: int = 0
+    branches: list[list[LayerLine | Block]] = field(default_factory=lambda: [[]])
+    """The lines of each branch, at least one; the next line belongs to the last."""
+    separator_lines: list[int] = field(default_factory=list)
     end_line: int = 0
     """The line of its End; 0 if there is none."""
     size: int = 0
@@ -108,19 +116,14 @@ class Block:
         return self.statement.word.span
 
     @property
-    def residual(self) -> bool:
-        """Whether it is a Residual."""
-        return self.word is _RESIDUAL
-
-    @property
     def freezes(self) -> bool:
         """Whether it is a Freeze."""
         return self.word is _FREEZE
 
     @property
-    def open_branch(self) -> list[LayerLine | Block]:
-        """Return the branch that the next line belongs to."""
-        return self.body if self.shortcut is None else self.shortcut
+    def form(self) -> Branches | None:
+        """Return how its branches are written, if they are joined."""
+        return self.joined_by.branches if self.joined_by else None
 
 
 @final
@@ -189,10 +192,8 @@ class _Reader:
         read = values.read()
         action = {
             _INPUT.name: self._input,
-            _RESIDUAL.name: self._begin,
-            _REPEAT.name: self._begin,
-            _FREEZE.name: self._begin,
-            _SHORTCUT.name: self._shortcut,
+            **{block.name: self._begin for block in _BLOCKS},
+            **dict.fromkeys(_SEPARATORS, self._separate),
             _END.name: self._end,
             SEPARABLE.name: self._separable,
         }.get(word.name, self._layer)
@@ -251,7 +252,7 @@ class _Reader:
             self.tree.whole = False
 
     def _branch(self) -> list[LayerLine | Block]:
-        return self.open[-1].open_branch if self.open else self.tree.items
+        return self.open[-1].branches[-1] if self.open else self.tree.items
 
     def _write(self, values: Values, read: dict[str, Any] | None, depth: int) -> None:
         if read is not None:
@@ -314,7 +315,7 @@ class _Reader:
 
     def _begin(self, values: Values, read: dict[str, Any] | None) -> bool:
         self._write(values, read, len(self.open))
-        block = Block(values.statement, values.word, (read or {}).get("n", 1))
+        block = Block(values.statement, values.word, _JOINED.get(values.word.name), (read or {}).get("n", 1))
         if len(self.open) == DEEPEST:
             misfit = Misfit(f"more than {DEEPEST} nested blocks", "close some with End")
             self.mistakes.add(values.statement.word.span, misfit)
@@ -325,43 +326,59 @@ class _Reader:
         self.open.append(block)
         return True
 
-    def _shortcut(self, values: Values, read: dict[str, Any] | None) -> bool:
+    def _separate(self, values: Values, read: dict[str, Any] | None) -> bool:
+        """Start the next branch of the innermost block."""
         self._write(values, read, max(len(self.open) - 1, 0))
-        span, block = values.statement.word.span, self.open[-1] if self.open else None
-        if block is None or not block.residual:
-            inside = block is not None and any(outer.residual for outer in self.open)
-            helps = (
-                f"close the {block.word.name} on line {block.statement.line} with End first"
-                if block and inside
-                else None
-            )
-            self.mistakes.add(span, Misfit("Shortcut is only allowed inside a Residual", helps or "remove it"))
-        elif block.shortcut is not None:
-            lines = f"on lines {block.shortcut_line} and {span.line}"
-            self.mistakes.add(span, Misfit(f"this Residual has two Shortcuts, {lines}", "remove one of them"))
+        span, block, separator = values.statement.word.span, self.open[-1] if self.open else None, values.word.name
+        layer = _SEPARATORS[separator]
+        word = layer.word.name
+        if block is None or block.joined_by is not layer:
+            inside = block is not None and any(outer.joined_by is layer for outer in self.open)
+            helps = "remove it"
+            if block and inside:
+                helps = f"close the {block.word.name} on line {block.statement.line} with End first"
+            self.mistakes.add(span, Misfit(f"{separator} is only allowed inside a {word}", helps))
+        elif block.form and len(block.branches) == block.form.most:
+            lines = f"on lines {block.separator_lines[-1]} and {span.line}"
+            self.mistakes.add(span, Misfit(f"this {word} has two {separator}s, {lines}", "remove one of them"))
         else:
-            self._refuse_empty(block, block.body, "has no lines before its Shortcut")
-            block.shortcut, block.shortcut_line = [], span.line
+            if not block.branches[-1] and block.form and not block.form.may_be_empty:
+                self._refuse_empty(block, f"has no lines before its {separator}")
+            block.branches.append([])
+            block.separator_lines.append(span.line)
         return True
 
     def _end(self, values: Values, read: dict[str, Any] | None) -> bool:
         self._write(values, read, max(len(self.open) - 1, 0))
         if not self.open:
-            misfit = Misfit("this End closes nothing", "remove it, or start its block with Residual or Repeat")
+            *others, last = (word.name for word in _BLOCKS)
+            misfit = Misfit(
+                "this End closes nothing", f"remove it, or start its block with {', '.join(others)} or {last}"
+            )
             self.mistakes.add(values.statement.word.span, misfit)
             return True
         block = self.open.pop()
         block.end_line = values.statement.line
-        if block.shortcut is None:
-            self._refuse_empty(block, block.body, "is empty")
-        else:
-            self._refuse_empty(block, block.shortcut, "has an empty Shortcut")
-        return self._grow(block.size * block.count + block.residual, block_values(block, values))
+        self._check_branches(block)
+        return self._grow(block.size * block.count + (block.joined_by is not None), block_values(block, values))
 
-    def _refuse_empty(self, block: Block, branch: list[LayerLine | Block], what: str) -> None:
-        if not branch:
-            misfit = Misfit(f"this {block.word.name} {what}", "add layers there, or remove the block")
+    def _check_branches(self, block: Block) -> None:
+        """Report a closed block with too few branches, or with an empty one."""
+        form = block.form
+        separator = form.separator.name if form and form.separator else ""
+        may_be_empty = form is not None and form.may_be_empty
+        if not any(block.branches) and (len(block.branches) == 1 or may_be_empty):
+            self._refuse_empty(block, "is empty")
+        elif not block.branches[-1] and not may_be_empty:
+            self._refuse_empty(block, f"has an empty {separator}")
+        elif form and len(block.branches) < form.least:
+            reason = f"this {block.word.name} has one branch, but needs at least {form.least}"
+            misfit = Misfit(reason, f"add the line `{separator}` between two branches; one without lines is the input")
             self.mistakes.add(block.statement.word.span, misfit)
+
+    def _refuse_empty(self, block: Block, what: str) -> None:
+        misfit = Misfit(f"this {block.word.name} {what}", "add layers there, or remove the block")
+        self.mistakes.add(block.statement.word.span, misfit)
 
 
 def block_values(block: Block, values: Values) -> Values:

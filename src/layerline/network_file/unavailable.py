@@ -10,7 +10,10 @@ _ACTIVATIONS: Final = (
 _NORMS: Final = "the only normalization layer is `BatchNorm`"
 _LARGER: Final = "no layer makes images larger"
 _SEQUENCES: Final = "there are no recurrent or attention layers: networks here are for images"
-_BRANCHES: Final = "branches can only be added: write `Residual` … `Shortcut` … `End`"
+_BRANCHES: Final = "branches can be added (`Residual`), concatenated (`Concat`) or multiplied with their input (`Gate`)"
+_CONCAT: Final = "write `Concat`, the lines of each branch with `Branch` between two of them, then `End`"
+_GATE: Final = "write `Gate`, the lines that compute the factors, then `End`: it multiplies them with its input"
+_SQUEEZE: Final = "write `Gate`, `GlobalPool`, `Conv 4 1`, `ReLU`, `Conv 16 1`, `Sigmoid`, `End` (for 16 channels)"
 _NOISE: Final = "use `Dropout` or `Dropout2d`"
 _AUGMENT: Final = "remove this line: augmentation is a training option, --augment"
 _DECAY: Final = "remove this line: regularization is a training option, --weight-decay"
@@ -49,9 +52,12 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
         _SEQUENCES,
     ),
     **dict.fromkeys(
-        ("concat", "concatenate", "branch", "fire", "inception", "average", "maximum", "multiply", "subtract"),
+        ("average", "maximum", "minimum", "subtract"),
         _BRANCHES,
     ),
+    **dict.fromkeys(("concatenate", "cat", "fire", "inception", "denselayer", "denseblock", "hstack"), _CONCAT),
+    **dict.fromkeys(("multiply", "mul"), _GATE),
+    **dict.fromkeys(("se", "squeezeexcitation", "selayer", "seblock", "squeezeexcite", "seresnet"), _SQUEEZE),
     **dict.fromkeys(("add", "sum", "eltwise"), "write the lines of the branch between `Residual` and `End`"),
     **dict.fromkeys(
         ("gaussiannoise", "gaussiandropout", "alphadropout", "dropblock", "droppath", "stochasticdepth"), _NOISE
@@ -71,7 +77,7 @@ UNAVAILABLE: Final[dict[str, str | None]] = {
     "adaptiveavgpool2d": "an output of 1×1 is available, as `GlobalPool`; for others, use `AvgPool` with a window",
     "adaptivemaxpool2d": "an output of 1×1 is available, as `GlobalMaxPool`; for others, use `Pool` with a window",
     **dict.fromkeys(("identity", "noop"), "remove this line: it does nothing"),
-    **dict.fromkeys(("se", "squeezeexcitation", "selayer", "bilinear", "lambda", "permute", "unflatten"), None),
+    **dict.fromkeys(("bilinear", "lambda", "permute", "unflatten"), None),
     **dict.fromkeys(
         ("reshape", "view"), "write `Flat` for a vector; images need no line, because they have the shape of the data"
     ),

@@ -151,7 +151,7 @@ class Layers:
 
     head: str
     rows: tuple[tuple[str, ...], ...]
-    total: tuple[str, ...]
+    totals: tuple[tuple[str, ...], ...]
     more: str
 
 
@@ -160,23 +160,16 @@ def layers(run: SavedRun) -> Layers | None:
     network = run.network
     if network is None:
         return None
-    from layerline.network import training_bytes
-
     batch = run.record.batch_size or _BATCH
     rows = [(row[0].replace("  ", "\u2003"), *row[1:]) for row in table.rows(network, batch)]
     more = f"The first {MOST_LAYERS} of {display.count(len(rows))} lines." if len(rows) > MOST_LAYERS else ""
-    total = (
-        display.count(network.parameter_count),
-        display.count(network.multiply_adds),
-        display.size(training_bytes(network.nodes, batch)),
-    )
     head = (
         f"{display.name(network.name, 40)}: input {times(network.input_shape)}, {display.count(network.classes)} "
         "classes. "
         f"Multiply-adds are per image (forward); memory is an estimate for a training step with {display.count(batch)} "
         "images."
     )
-    return Layers(head, tuple(rows[:MOST_LAYERS]), total, more)
+    return Layers(head, tuple(rows[:MOST_LAYERS]), tuple(table.totals(network, batch)), more)
 
 
 def text(run: SavedRun) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from layerline.errors.at_caller import warn
 from layerline.errors.wrong_calls import answered
 from layerline.files.versions import versions
 from layerline.network.pytorch.to_torch import with_weights
-from layerline.network.table import headline
+from layerline.network.table import headline, parameters
 from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.runs import model_file
@@ -267,7 +267,7 @@ class Model:
         """Return one line: network, size and classes."""
         names = ", ".join(display.name(name, 30) for name in self.classes[:_MOST_NAMES])
         more = ", …" if len(self.classes) > _MOST_NAMES else ""
-        return f"<Model {headline(self.network)} ({names}{more}), {self.network.parameter_count:,d} parameters>"
+        return f"<Model {headline(self.network)} ({names}{more}), {parameters(self.network)}>"
 
     def _repr_html_(self) -> str:
         """Return the model and the table of its layers as HTML for a notebook."""

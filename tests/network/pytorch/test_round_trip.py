@@ -30,9 +30,12 @@ GROUPS = [list(NETWORKS)[first : first + 26] for first in range(0, len(NETWORKS)
 
 
 def described(network: Network) -> list[tuple[object, ...]]:
-    """Everything of the nodes but their lines; a Softmax at the end is the same network as none."""
+    """Everything of the nodes but their lines; a Softmax at the end is the same network as none, and so is one with
+    layers in its Freeze that are the same in training and in evaluation."""
     nodes = [node for node in network.nodes if node.layer.kind != "softmax"]
-    return [(node.index, node.layer, node.inputs, node.input_shapes, node.shape, node.path) for node in nodes]
+    frozen = [node.frozen and (node.layer.only_in_training or bool(node.weights)) for node in nodes]
+    described = [(node.index, node.layer, node.inputs, node.input_shapes, node.shape, node.path) for node in nodes]
+    return list(zip(described, frozen, strict=True))
 
 
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])

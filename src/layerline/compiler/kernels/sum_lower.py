@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerline.compiler.kernels.copies import Copy
+from layerline.compiler.kernels.flat_order_lower import alike
 from layerline.compiler.kernels.sum import Sum
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 def lower(b: Builder, node: Node) -> None:
     """Lower a sum and its backward pass."""
     branches = [b.value(i) for i in node.inputs]
+    if len(node.shape) == 1:
+        branches = alike(b, branches)
     y = b.output(node, branches[0].plane, image=branches[0].image)
     b.op(Sum(branches[0].plane, branches[1].plane, y.plane), *(x.buffer for x in branches), y.buffer)
     if y.needs_gradient:

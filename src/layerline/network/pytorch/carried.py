@@ -16,9 +16,10 @@ from layerline.layers import Softmax
 from layerline.layers.grammar import times
 from layerline.network.check import parse
 from layerline.network.pytorch.blocks import Line, lines_of
+from layerline.network.pytorch.frozen_part import freeze, frozen_paths, mode_notes, not_frozen
 from layerline.network.pytorch.misfit import misfit
 from layerline.network.pytorch.mode_differences import last_softmax
-from layerline.network.pytorch.module_checks import check_modes, check_module, unwrapped
+from layerline.network.pytorch.module_checks import check_modes, check_module, still, unwrapped
 from layerline.network.pytorch.overwriting import check_overwriting
 from layerline.network.pytorch.places import key_of
 from layerline.network.pytorch.to_torch import with_weights
@@ -32,7 +33,7 @@ from layerline.numbers import display
 from layerline.numbers.scalars import is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -45,7 +46,6 @@ _CLOSE: Final = 1e-5
 """The largest difference of a logit, relative to the largest logit."""
 _SOFTMAX: Final = "softmax"
 _SIGMOID: Final = "sigmoid"
-_JOIN: Final = "add"
 
 Output = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,8 +60,10 @@ class Carried:
     """Copies, with the names, layouts and order of `network.to_torch().state_dict()`; float32 (counts int64)."""
     names: Mapping[str, str]
     """The name of a weight in the network → that in the module's `state_dict()`."""
-    loss: tuple[str, ...] = ()
-    """A note if the module's output is not what a cross-entropy usually takes; also in the network's notes."""
+    notes: tuple[str, ...] = ()
+    """What differs from a training in PyTorch: the loss, the mode of frozen layers; also in the network's notes."""
+    not_frozen: tuple[str, ...] = ()
+    """The module's parameters with requires_grad=False that the network would train."""
 
 
 def carried(module: nn.Module, input_shape: tuple[int, int, int], *, of_data: bool = False) -> Carried:
@@ -78,12 +80,14 @@ def carried(module: nn.Module, input_shape: tuple[int, int, int], *, of_data: bo
         findings.raise_any(complete=False)
     held = copy.deepcopy(inner).cpu()
     traces = _traces(held, shape, findings, of_data=of_data)
-    check_modes(traces[0].module, findings, training=True)
+    unmoved = still(held, traces[0].module)
+    check_modes(traces[0].module, findings, training=True, frozen=unmoved)
     check_modes(traces[1].module, findings, training=False)
     findings.raise_any()
     softmax = last_softmax(traces[0], traces[1], findings)
     check_overwriting(traces[0], findings)
     lines, found = _lines(traces[0], traces[2], findings)
+    lines = _frozen(held, lines, unmoved, findings)
     output: Output = found if softmax is None else SOFTMAXES[key_of(traces[1], softmax)]
     network = _network(lines, shape, findings)
     names = _names(traces[0].module, lines, network)
@@ -92,10 +96,11 @@ def carried(module: nn.Module, input_shape: tuple[int, int, int], *, of_data: bo
     _check_outputs(held, network, weights, output, findings)
     loss = _loss_notes(network, found)
     network = dataclasses.replace(network, notes=(*network.notes, *loss))
-    frozen = [name for name, parameter in held.named_parameters() if not parameter.requires_grad]
-    if frozen:
-        network = dataclasses.replace(network, notes=(*network.notes, _note(frozen)))
-    return Carried(network, weights, {ours: prefix + theirs for ours, theirs in names.items()}, loss)
+    others, notes = not_frozen(held, network, names), mode_notes(held, lines, unmoved)
+    left = (_note(others),) if others else ()
+    network = dataclasses.replace(network, notes=(*network.notes, *notes, *left))
+    names = {ours: prefix + theirs for ours, theirs in names.items()}
+    return Carried(network, weights, names, (*loss, *notes), tuple(prefix + name for name in others))
 
 
 def _checked_shape(input_shape: Any) -> tuple[int, int, int]:
@@ -160,6 +165,16 @@ def _lines(training: Trace, other: Trace, findings: Findings) -> tuple[list[Line
     return lines, output
 
 
+def _frozen(module: nn.Module, lines: list[Line], unmoved: set[str], findings: Findings) -> list[Line]:
+    """Return the lines with the frozen part in a Freeze. All layers that stay in evaluation mode must be in it."""
+    found = freeze(lines, unmoved)
+    for path in sorted(unmoved.intersection(line.place[0] for line in lines) - frozen_paths(found)):
+        reason = "it stays in evaluation mode, but comes after trained parameters: a frozen part starts at the input"
+        findings.add(path, type(module.get_submodule(path)).__name__, reason)
+    findings.raise_any()
+    return found
+
+
 def _same(logits: torch.Tensor) -> torch.Tensor:
     return logits
 
@@ -185,7 +200,7 @@ def _names(module: nn.Module, lines: list[Line], network: Network) -> dict[str, 
     tensors = [*module.named_parameters(), *module.named_buffers()]
     theirs = {id(tensor): name for name, tensor in tensors}
     known = {name for name, _ in tensors}
-    nodes = (node for node in network.nodes if node.layer.kind != _JOIN)
+    nodes = (node for node in network.nodes if not node.layer.branches)
     found: dict[str, str] = {}
     for part, node in zip((line.part for line in lines if line.part is not None), nodes, strict=False):
         for name in (weight.name for weight in part.layer.weights(*node.input_shapes)):
@@ -240,6 +255,6 @@ def _loss_notes(network: Network, output: Output) -> tuple[str, ...]:
     return ()
 
 
-def _note(frozen: list[str]) -> str:
-    others = f" and {len(frozen) - 1} more" if len(frozen) > 1 else ""
-    return f"{frozen[0]}{others}: requires_grad=False in PyTorch, but a training here changes all weights"
+def _note(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}: requires_grad=False in PyTorch, but trained here: a frozen part starts at the input"

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from layerline.network.pytorch.torch_layers import Frozen
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from layerline.network.pytorch.unsupported import Findings
 
@@ -26,7 +28,7 @@ _TENSOR_HOOKS: Final = {
     "_post_accumulate_grad_hooks": "a hook after gradient accumulation",
 }
 _NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
-_MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that do something else in training."""
 _FINITE: Final = "initialize the module again, or load other weights: a training with them diverges"
 
@@ -57,13 +59,41 @@ def check_module(module: nn.Module, findings: Findings) -> bool:
     return len(findings.parts) == before
 
 
-def check_modes(module: nn.Module, findings: Findings, *, training: bool) -> None:
-    """Add layers that the module's own train() leaves in the other mode; it was called on this copy."""
+def check_modes(module: nn.Module, findings: Findings, *, training: bool, frozen: Collection[str] = ()) -> None:
+    """Add layers that the module's own train() leaves in the other mode; it was called on this copy.
+
+    frozen: paths of layers that stay in evaluation mode.
+    """
     call, mode = ("train()", "evaluation") if training else ("eval()", "training")
     for path, part in module.named_modules():
-        if isinstance(part, _MODAL) and part.training != training:
+        if isinstance(part, MODAL) and part.training != training and path not in frozen:
             reason = f"the module's {call} leaves it in {mode} mode; in a network file all layers are in the same mode"
             findings.add(path, type(part).__name__, reason)
+
+
+def still(module: nn.Module, training: nn.Module) -> set[str]:
+    """Return the paths of layers that stay in evaluation mode in a training, if they may be in a frozen part.
+
+    training: a copy, after `train()`.
+    """
+    found = set()
+    for (path, part), (_, trained) in zip(module.named_modules(), training.named_modules(), strict=True):
+        if isinstance(part, MODAL) and _may_freeze(part, module):
+            found |= {path} if _stands_still(part, module) or not trained.training else set()
+    return found
+
+
+def _stands_still(part: nn.Module, root: nn.Module) -> bool:
+    """Whether a layer was left in evaluation mode alone, and may be in a frozen part."""
+    return root.training and not part.training and _may_freeze(part, root)
+
+
+def _may_freeze(part: nn.Module, root: nn.Module) -> bool:
+    if isinstance(part, Frozen):
+        return True
+    return not all(each.requires_grad for each in root.parameters()) and not any(
+        each.requires_grad for each in part.parameters()
+    )
 
 
 def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
@@ -89,7 +119,7 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
     if others:
         names, types = ", ".join(others), ", ".join({str(dtype).removeprefix("torch.") for dtype in others.values()})
         yield f"{types} ({names}); only float32 is available: module.float()"
-    if isinstance(part, _MODAL) and part.training != root.training:
+    if isinstance(part, MODAL) and part.training != root.training and not _stands_still(part, root):
         mode = "training" if part.training else "evaluation"
         reason = f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
         own = any(type(each).train is not nn.Module.train for each in root.modules())

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from layerline.network.graph import Network
 
-_JOIN: Final = "add"
 _SOFTMAX: Final = "softmax"
 
 
@@ -36,23 +35,26 @@ def with_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> nn.Se
 def to_torch(network: Network, probabilities: bool = False) -> nn.Sequential:
     """Return the modules, float32 (N, C, H, W) → logits (N, classes), or their softmax with `probabilities`.
 
-    Each module except a sum has its line as `module.line`, by which `from_torch` finds it again.
+    Each module except those of blocks has its line as `module.line`, by which `from_torch` finds it again. Frozen
+    layers require no gradient, and stay in evaluation mode.
     Raises UserError if PyTorch is not installed.
     """
     check_installed("to_torch()")
     from torch import nn
 
-    from layerline.network.pytorch.torch_layers import MODULES, Residual
+    from layerline.network.pytorch.torch_layers import BLOCKS, FROZEN, MODULES
 
     blocks: dict[str, list[nn.Module]] = {"": []}  # the path of an nn.Sequential → its modules so far
     for node in network.nodes:
         if node.layer.kind == _SOFTMAX:
             continue
-        if node.layer.kind == _JOIN:
-            branches = (blocks.pop(f"{node.path}.{branch}", []) for branch in ("body", "shortcut"))
-            module: nn.Module = Residual(*(nn.Sequential(*branch) for branch in branches))
+        if node.layer.branches:
+            names = node.layer.branches.modules(len(node.inputs))
+            branches = (blocks.pop(f"{node.path}.{name}", []) for name in names)
+            module: nn.Module = BLOCKS[node.layer.kind](*(nn.Sequential(*branch) for branch in branches))
         else:
-            module = MODULES[node.layer.kind](node.layer, *node.input_shapes)
+            makers = FROZEN if node.frozen else MODULES
+            module = makers[node.layer.kind](node.layer, *node.input_shapes).requires_grad_(not node.frozen)
             module.line = str(node.layer)  # type: ignore[assignment]  # a plain attribute, which nn.Module allows
         blocks.setdefault(node.path.rpartition(".")[0], []).append(module)
     if probabilities:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    import torch
-
     from layerline.layers import Shape
 
 Maker = Callable[[Any, "Shape"], nn.Module]
@@ -30,6 +29,70 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum."""
         y: torch.Tensor = self.body(x) + self.shortcut(x)
+        return y
+
+
+class Frozen(nn.Module):
+    """A module that stays in evaluation mode, also after `train()`."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """Pass everything to the module that is frozen."""
+        super().__init__(*arguments, **named)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever the mode is."""
+        del mode
+        return super().train(False)
+
+
+@final
+class FrozenBatchNorm1d(Frozen, nn.BatchNorm1d):
+    """A BatchNorm1d that normalizes with its running statistics and leaves them as they are."""
+
+
+@final
+class FrozenBatchNorm2d(Frozen, nn.BatchNorm2d):
+    """A BatchNorm2d that normalizes with its running statistics and leaves them as they are."""
+
+
+@final
+class FrozenDropout(Frozen, nn.Dropout):
+    """A Dropout that passes on its input."""
+
+
+@final
+class FrozenDropout2d(Frozen, nn.Dropout2d):
+    """A Dropout2d that passes on its input."""
+
+
+@final
+class ConcatBlock(nn.Module):
+    """y = the channels of branch1(x), then those of branch2(x), …; an empty branch is the identity."""
+
+    def __init__(self, *branches: nn.Sequential) -> None:
+        """Store the branches; their weights are named `branch1.0.weight`, `branch2.0.weight`, …"""
+        super().__init__()
+        for number, branch in enumerate(branches, 1):
+            self.add_module(f"branch{number}", branch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the branches' outputs as one image, or one vector."""
+        return torch.cat([branch(x) for branch in self.children()], 1)
+
+
+@final
+class GateBlock(nn.Module):
+    """y = gate(x) · x; a gate of C×1×1 applies to the whole image."""
+
+    def __init__(self, gate: nn.Sequential) -> None:
+        """Store the gate; its weights are named `gate.0.weight`, …"""
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product."""
+        y: torch.Tensor = self.gate(x) * x
         return y
 
 
@@ -119,6 +182,11 @@ def _batch_norm(layer: Any, shape: Shape) -> nn.Module:
     return module(shape[0], eps=layer.eps, momentum=layer.momentum)
 
 
+def _frozen_batch_norm(layer: Any, shape: Shape) -> nn.Module:
+    module = FrozenBatchNorm2d if len(shape) == 3 else FrozenBatchNorm1d
+    return module(shape[0], eps=layer.eps, momentum=layer.momentum)
+
+
 MODULES: Final[dict[str, Maker]] = {
     "conv": _conv,
     "depthwise": _depthwise,
@@ -143,4 +211,13 @@ MODULES: Final[dict[str, Maker]] = {
     "fc": lambda layer, shape: nn.Linear(shape[0], layer.outputs, bias=layer.bias),
     "softmax": lambda _layer, _shape: nn.Softmax(dim=1),
 }
-"""The kind of a layer → the function that makes its module. `add` is made by Residual, from two branches."""
+"""The kind of a layer → the function that makes its module."""
+FROZEN: Final[dict[str, Maker]] = {
+    **MODULES,
+    "batch_norm": _frozen_batch_norm,
+    "dropout": lambda layer, _shape: FrozenDropout(layer.p),
+    "dropout2d": lambda layer, _shape: FrozenDropout2d(layer.p),
+}
+"""The same for a frozen layer."""
+BLOCKS: Final[dict[str, Callable[..., nn.Module]]] = {"add": Residual, "concat": ConcatBlock, "gate": GateBlock}
+"""The kind of the layer at the End of a block → the class that makes a module of its branches."""

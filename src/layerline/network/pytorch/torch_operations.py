@@ -32,7 +32,15 @@ from layerline.layers import (
 )
 from layerline.layers.grammar import times
 from layerline.network.pytorch import windows_of_torch as windows
-from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from layerline.network.pytorch.torch_layers import (
+    FrozenBatchNorm1d,
+    FrozenBatchNorm2d,
+    FrozenDropout,
+    FrozenDropout2d,
+    PaddedAvgPool2d,
+    PaddedConv2d,
+    PaddedMaxPool2d,
+)
 from layerline.network.pytorch.torch_operation import (
     At,
     Join,
@@ -196,8 +204,7 @@ MODULES: Final[Mapping[type[nn.Module], Rule]] = {
     nn.Conv2d: windows.conv2d_module,
     PaddedConv2d: windows.conv2d_module,
     nn.Linear: _with(_linear, "weight", "bias"),
-    nn.BatchNorm1d: _batch_norm_module,
-    nn.BatchNorm2d: _batch_norm_module,
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, FrozenBatchNorm1d, FrozenBatchNorm2d), _batch_norm_module),
     nn.ReLU: _with(_POINTWISE["relu"]),
     nn.ReLU6: _with(_POINTWISE["relu6"]),
     nn.SiLU: _with(_POINTWISE["silu"]),
@@ -209,8 +216,8 @@ MODULES: Final[Mapping[type[nn.Module], Rule]] = {
     nn.ELU: _with(_elu, "alpha"),
     nn.GELU: _with(_gelu, "approximate"),
     nn.Hardtanh: _with(_hardtanh, "min_val", "max_val"),
-    nn.Dropout: _with(_dropout, "p"),
-    nn.Dropout2d: _with(_dropout2d, "p"),
+    **dict.fromkeys((nn.Dropout, FrozenDropout), _with(_dropout, "p")),
+    **dict.fromkeys((nn.Dropout2d, FrozenDropout2d), _with(_dropout2d, "p")),
     nn.MaxPool2d: windows.max_pool2d_module,
     PaddedMaxPool2d: windows.max_pool2d_module,
     nn.AvgPool2d: windows.avg_pool2d_module,

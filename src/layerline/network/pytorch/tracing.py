@@ -17,7 +17,7 @@ from torch import fx, nn
 from layerline.layers.grammar import times
 from layerline.network.pytorch.misfit import required
 from layerline.network.pytorch.places import place_of
-from layerline.network.pytorch.torch_layers import PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
+from layerline.network.pytorch.torch_layers import Frozen, PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d
 from layerline.network.pytorch.unsupported import NotCarriedError, mixed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from layerline.layers import Shape
 
-_LEAVES: Final = (PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d)
+_LEAVES: Final = (Frozen, PaddedAvgPool2d, PaddedConv2d, PaddedMaxPool2d)
 _LONGEST: Final = 200
 _IMAGES_ALONE: Final = "let forward(x) take only the images, as one tensor (N, C, H, W), and return the logits"
 
@@ -149,7 +149,7 @@ class _Tracer(fx.Tracer):
         self._running = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is one operation: PyTorch's own, and ours with padding."""
+        """Whether a module is one operation: PyTorch's own, and ours, frozen or with padding."""
         return isinstance(m, _LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -23,7 +23,7 @@ from layerline.training.pytorch.fit_memory import FitMemory, constant, remembere
 from layerline.training.pytorch.fit_options import check_own
 from layerline.training.pytorch.optimization import RecipeOptimization, TorchOptimization
 from layerline.training.pytorch.torch_schedule import TorchSchedule
-from layerline.training.pytorch.torch_weights import TorchWeights, check_module, check_outputs
+from layerline.training.pytorch.torch_weights import TorchWeights, check_frozen, check_module, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +69,7 @@ def fitted(
         found = FitData.read(data, validation, test, read_once=read_once)
         batches = found.batches(chosen.pop("batch_size", None), shuffle)
         moved = carried(module, found.shape, of_data=True)
+        check_frozen(moved.not_frozen)
     except (DataError, UnsupportedError):
         check_outputs(module)  # labels for a single output would need other advice
         raise
@@ -80,7 +81,7 @@ def fitted(
             fit.use_torch(chosen, dict(module.named_parameters()), optimizer, scheduler, scheduler_step)
         else:
             fit.use_recipe(chosen)
-        return fit.run(on_epoch, (*moved.loss, *found.notes, *found.light_note(fit.recipe.augment)))
+        return fit.run(on_epoch, (*moved.notes, *found.notes, *found.light_note(fit.recipe.augment)))
 
 
 @final

@@ -31,7 +31,7 @@ _LISTED: Final = 3
 def recipe_values(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
     """Return an optimizer as values of a recipe, without its learning rate. Raises RecipeError if it has no equivalent.
 
-    parameters: those of the module, by name; the optimizer must have each of them once.
+    parameters: those of the module, by name; the optimizer must have each that is trained, and may have frozen ones.
     """
     _check_kind(optimizer)
     _check_parameters(optimizer, parameters)
@@ -69,8 +69,9 @@ def _hyperparameters(optimizer: optim.Optimizer, group: Mapping[str, Any]) -> di
 
 def _decay(optimizer: optim.Optimizer) -> dict[str, Any]:
     """Return the weight decay and which parameters it applies to: all, or those with more than one dimension."""
-    decays = {id(p): float(group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
-    shapes = {id(p): p.ndim for group in optimizer.param_groups for p in group["params"]}
+    trained = [(group, p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    decays = {id(p): float(group["weight_decay"]) for group, p in trained}
+    shapes = {id(p): p.ndim for _, p in trained}
     values = set(decays.values())
     if len(values) == 1:
         decay = values.pop()
@@ -123,13 +124,13 @@ def _check_parameters(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Pa
             f"with {display.counted(more, 'parameter')} of something else than the module",
             "create it with module.parameters(), after everything that replaces parameters",
         )
-    missing = [name for key, name in known.items() if key not in held]
+    missing = [name for name, p in parameters.items() if p.requires_grad and id(p) not in held]
     if missing:
         some = ", ".join(missing[:_LISTED]) + (f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else "")
         _refuse(
             optimizer,
             f"without {some}",
-            "create it with all module.parameters(): training only some of them is not supported yet",
+            "create it with all module.parameters(), or freeze the others: parameter.requires_grad_(False)",
         )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from layerline.errors import CallError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,7 +38,11 @@ class TorchWeights:
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the trained tensors."""
-        return {name: tensor for name, tensor in self._held.items() if isinstance(tensor, nn.Parameter)}
+        return {
+            name: tensor
+            for name, tensor in self._held.items()
+            if isinstance(tensor, nn.Parameter) and tensor.requires_grad
+        }
 
     def read(self) -> dict[str, NDArray[Any]]:
         """Return copies; a counter that the module does not have is 0."""
@@ -72,14 +76,23 @@ def check_module(module: Any) -> None:
             )
     if not any(True for _ in module.parameters()):
         _refuse("found no parameters, so there is nothing to train", "pass the module that has the layers")
-    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
-    if frozen:
-        more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
         _refuse(
-            f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False",
-            "training only some of the parameters is not supported yet: module.requires_grad_(True), or train it with "
-            "PyTorch",
+            "all parameters have requires_grad=False, so there is nothing to train",
+            "module.requires_grad_(True), or only its last layer's",
         )
+
+
+def check_frozen(frozen: Sequence[str]) -> None:
+    """Raise UserError if parameters with requires_grad=False are not in the part from the input on that is frozen."""
+    if not frozen:
+        return
+    more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
+    _refuse(
+        f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False, but layers "
+        "before, or other parameters of the layer or block, are trained",
+        "freeze whole layers from the input on, or use module.requires_grad_(True), or train it with PyTorch",
+    )
 
 
 def check_outputs(module: nn.Module) -> None:
