@@ -31,7 +31,7 @@ def pattern(size: int) -> NDArray[np.uint8]:
 
 
 def sample(candidate: Candidate, place: str) -> tuple[float, ...]:
-    """Return sums of the features of the pattern, of every feature one. Raises UserError if the weights cannot be the right ones.
+    """Return sums of the features of the pattern. Raises UserError if the weights cannot be the right ones.
 
     place: the file with the weights, in messages.
     """

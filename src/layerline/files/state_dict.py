@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SAFETENSORS: Final = b'{"'
 """Bytes 8 and 9 of a safetensors file: its header is a JSON object."""
+_START: Final = 300
+"""Bytes that show the kind of a file."""
 
 
 @final
@@ -42,9 +44,11 @@ def read(path: Path) -> StateDict:
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of a file, after checking its size. Raises UserError."""
+    """Return the bytes of a file, after checking its first bytes and its size. Raises UserError."""
     place = display.name(str(path), 200)
     try:
+        with regular.opened(path) as file:
+            _check_kind(file.read(_START), place)
         content = regular.content(path, torch_file.MOST_BYTES)
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
@@ -60,13 +64,19 @@ def content_of(path: Path) -> bytes:
 def parsed(content: bytes, place: str, digest: str) -> StateDict:
     """Return the state dict in the bytes of a file. Raises UserError. digest: their SHA-256 (hex)."""
     place = display.name(place, 200)
+    _check_kind(content[:_START], place)
     if torch_file.is_torch(content):
         arrays, taken = torch_file.tensors(content, place)
         return StateDict(arrays, digest, len(content), taken)
-    if content[8:10] == _SAFETENSORS:
-        arrays = tensors.foreign_arrays(content, place, torch_file.MOST_TENSORS)
-        return StateDict(arrays, digest, len(content), ordered=False)
-    kind = tensors.foreign(content[:300]) or ("an empty file" if not content else "something else")
+    arrays = tensors.foreign_arrays(content, place, torch_file.MOST_TENSORS)
+    return StateDict(arrays, digest, len(content), ordered=False)
+
+
+def _check_kind(start: bytes, place: str) -> None:
+    """Raise UserError if a file is none that can have a state dict, by its first bytes."""
+    if torch_file.is_torch(start) or start[8:10] == _SAFETENSORS:
+        return
+    kind = tensors.foreign(start) or ("nothing: the file is empty" if not start else "something else")
     raise UserError(
         f"{place}: found {kind}; expected a state dict: .pth or .pt as torch.save writes it, or .safetensors",
         torch_file.SAVE_WEIGHTS,

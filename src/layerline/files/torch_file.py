@@ -33,8 +33,11 @@ MOST_TENSORS: Final = 20_000
 MOST_BYTES: Final = 2**29
 """Maximum size of a file in bytes."""
 ZIP: Final = b"PK\x03\x04"
-MAGIC: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""The first pickle of the old format: the number 1950a86a20f9469cfc6c."""
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+"""The number that is the first pickle of the old format."""
+_PICKLE: Final = b"\x80"
+_SHORT: Final = 40
+"""Bytes in which the first pickle ends."""
 _PROTOCOL: Final = 1001
 _COUNT: Final = 8
 """Bytes of a storage's number of elements, in the old format."""
@@ -104,7 +107,8 @@ class _TorchTensor:
 
 def is_torch(content: bytes) -> bool:
     """Whether a file starts like one of the two formats."""
-    return content.startswith((ZIP, MAGIC))
+    magic = _MAGIC.to_bytes(10, "little")
+    return content.startswith(ZIP) or (content.startswith(_PICKLE) and magic in content[:_SHORT])
 
 
 def tensors(content: bytes, place: str) -> tuple[dict[str, NDArray[Any]], str | None]:
@@ -147,7 +151,7 @@ def _zipped(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], 
 def _in_old_format(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], NDArray[Any]]]:
     """Return the content of a file in the old format, and the function that reads a storage."""
     declared: dict[str, _TorchStorage] = {}
-    at = len(MAGIC)
+    at = 0
 
     def load() -> Any:
         nonlocal at
@@ -156,7 +160,7 @@ def _in_old_format(content: bytes, place: str) -> tuple[Any, Callable[[_TorchSto
         at = reader.at
         return found
 
-    if load() != _PROTOCOL:
+    if load() != _MAGIC or load() != _PROTOCOL:
         raise UserError(f"{place}: found an unknown version of the old format; expected {_PROTOCOL}", SAVE_WEIGHTS)
     machine = load()
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:

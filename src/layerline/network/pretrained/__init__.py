@@ -7,7 +7,7 @@ from typing import Final
 from layerline.errors import UserError
 from layerline.network.pretrained import installed, weights_folder
 from layerline.network.pretrained.backbones import BACKBONES, Backbone, backbone
-from layerline.network.pretrained.weights import Pretrained
+from layerline.network.pretrained.pretrained_weights import Pretrained
 
 __all__ = ["BACKBONES", "Backbone", "Pretrained", "backbone", "find", "get", "how_to_get"]
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from layerline.files.state_dict import StateDict
     from layerline.network.pretrained.backbones import Backbone, KnownFile
 
-_PROMISED: Final = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt)")
-"""PyTorch's convention (torch.hub): the name ends with the first digits of the file's SHA-256."""
+_PROMISED: Final = re.compile(r".*-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.(pth|pt)")
+"""PyTorch's convention (torch.hub): the name ends with the first digits of the file's SHA-256. A date has no letter."""
 _NOT_STATED: Final = "not stated by the file"
 
 
@@ -100,7 +100,7 @@ def _chosen(state: StateDict, place: str) -> tuple[Backbone, Match]:
 
 def _check_promise(path: Path, digest: str) -> None:
     """Raise UserError if the file's name has the first digits of another SHA-256 than that of its content."""
-    promised = _PROMISED.search(path.name)
+    promised = _PROMISED.fullmatch(path.name)
     if promised is not None and not digest.startswith(promised[1]):
         raise UserError(
             f"{display.name(str(path), 200)}: its SHA-256 is {digest}, but its name promises one that starts with "

@@ -12,7 +12,7 @@ from layerline.errors import UserError
 from layerline.files import state_dict
 from layerline.files.user_folder import shown
 from layerline.network.pretrained.matching import match
-from layerline.network.pretrained.weights import Pretrained
+from layerline.network.pretrained.pretrained_weights import Pretrained
 from layerline.numbers import display
 
 if TYPE_CHECKING:

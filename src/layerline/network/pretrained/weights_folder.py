@@ -17,7 +17,7 @@ from layerline.errors import UserError
 from layerline.files import regular, tensors
 from layerline.files.user_folder import shown, user_folder
 from layerline.files.versions import versions
-from layerline.network.pretrained.weights import Pretrained
+from layerline.network.pretrained.pretrained_weights import Pretrained
 from layerline.numbers import display
 
 if TYPE_CHECKING:
