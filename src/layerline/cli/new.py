@@ -113,8 +113,9 @@ def _refuse_without_data(preset: str | None, out: str | None, force: bool, flags
 
 def _check_preset(name: str) -> None:
     from layerline.network import presets
+    from layerline.network.pretrained.backbones import BACKBONES
 
-    if name not in presets():
+    if name not in presets() and name not in BACKBONES:
         hint = spelling.hint(name.removesuffix(_SUFFIX), presets(), "the presets are: ")
         raise UserError(f"{display.name(name)}: no preset of this name", hint)
 

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     "Data",
 )
 @options(IMAGE_OPTIONS, "Image files")
-@options(("epochs", "within", "best", "patience", "batch_size", "from", "start_from", "seed", "init"), "Training")
+@options(
+    ("epochs", "within", "best", "patience", "batch_size", "from", "unfreeze", "start_from", "seed", "init"), "Training"
+)
 @click.option(
     *("--seeds", "seeds"),
     cls=GroupedOption,

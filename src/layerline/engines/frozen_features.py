@@ -71,7 +71,10 @@ class _Features:
 
 @final
 class FeatureEngine(Engine):
-    """Trains what follows the frozen part of a network. Without Dropout, bits are those of a training without features."""
+    """Trains what follows the frozen part of a network, with the bits of a training without stored features.
+
+    Only Dropout differs: its random numbers depend on the position of its layer, which is that in the head.
+    """
 
     name: ClassVar[str] = "compiled"
 

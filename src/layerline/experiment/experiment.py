@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline import engines
 from layerline.data.photos import sizing
 from layerline.engines.placement import Placement
-from layerline.errors import UserError
+from layerline.errors import RecipeError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import find, presets
 from layerline.network.pretrained.backbones import BACKBONES, backbone
-from layerline.network.pretrained.transfer import transfer_text
+from layerline.network.pretrained.transfer import check_images, transfer_text
 from layerline.network_file import Mistakes, formatted, read_tree
+from layerline.network_file.unfreezing import unfrozen
 from layerline.numbers import display
+from layerline.numbers.scalars import is_whole
 from layerline.recipe import Recipe
 from layerline.recipe.together import check_epochs
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Dataset
     from layerline.data.photos.decoding import Progress
+    from layerline.data.photos.sizing import Sizing
     from layerline.network import Network
 
 _SUFFIX: Final = ".toml"
@@ -93,7 +96,7 @@ class Experiment:
         from layerline.data.checking import doctor
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
-        cuts = {"cache": cache, "input_shape": self._input_shape(), **cuts}
+        cuts = {"cache": cache, "input_shape": self._input_shape(), "sizing": self._sizing(), **cuts}
         seed = cuts.pop("split_seed", self.recipe.seed)
         data = load_data(self.source, seed=seed, progress=progress, **cuts)
         return doctor.examined(data, self.allow, doctor.command(self.source, {**self.cuts, "seed": seed}))
@@ -102,10 +105,20 @@ class Experiment:
         """Return the input shape of the network's Input line, None if it has none."""
         return None if self.file is None else read_tree(Mistakes(self.file, self.text)).input_shape
 
+    def _sizing(self) -> Sizing | None:
+        """Return how image files are resized for pretrained layers, which were trained on crops; None for others."""
+        shape = self._input_shape()
+        if self.start_from not in BACKBONES or shape is None:
+            return None
+        size, fit, gray = (self.cuts.get(key) for key in ("size", "fit", "gray"))
+        return sizing.parse(size, fit or "crop", gray=gray).of_network(shape)
+
     def network(self, data: Dataset) -> Network:
         """Return the network for these images and classes. Raises NetworkError if it does not fit them."""
         from layerline.network import parse
 
+        if self.start_from in BACKBONES:
+            check_images(BACKBONES[self.start_from], data.shape)
         if self.file is None:
             from layerline.network.fitted import choose
 
@@ -131,6 +144,14 @@ def _is_data(net: str) -> bool:
     return net in NAMES or path.is_dir() or (net.lower().endswith(DATA_FILES) and path.is_file())
 
 
+def _unfrozen(count: Any, text: tuple[str, str]) -> tuple[str, str]:
+    """Return name and text of a network with its last frozen layers trained. Raises UserError."""
+    if not is_whole(count) or count < 1:
+        raise RecipeError(f"--unfreeze {display.name(str(count))}: must be a whole number, 1 or more")
+    name, content = text
+    return name, unfrozen(content, count, name)
+
+
 def _transferred(name: str, head: tuple[str, str] | None, values: dict[str, Any]) -> tuple[str, str]:
     """Return name and text of a pretrained network with its head; set the options that belong to it.
 
@@ -143,7 +164,6 @@ def _transferred(name: str, head: tuple[str, str] | None, values: dict[str, Any]
             f"--start-from alone continues from a run whose network was made by --from {name}",
         )
     values["start_from"] = name
-    values.setdefault("fit", "crop")
     size = sizing.parse(values.get("size"), None, gray=None).size
     if head is None:
         return name, transfer_text(known, size)
@@ -182,7 +202,9 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
         head = text if exact or net is None else find(net)
         text = _transferred(str(values.pop("from")), head, values)
     elif text is None and net in BACKBONES and not Path(net).exists():
-        text = _transferred(net, None, values)
+        text = _transferred(str(net), None, values)
+    if "unfreeze" in values:
+        text = _unfrozen(values.pop("unfreeze"), text or find(net or ""))
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     placement = Placement(*(str(values.get(key, BY_KEY[key].default)) for key in ("device", "precision")))

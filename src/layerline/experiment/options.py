@@ -155,6 +155,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         NONE,
     ),
     Option(
+        "unfreeze",
+        "train",
+        "whole",
+        "N",
+        "train the last N frozen convolutions or blocks as well, with a low --learning-rate",
+        NONE,
+    ),
+    Option(
         "start_from",
         "train",
         "text",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.errors import NetworkError, spelling
 from layerline.network.check import parse
+from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.transfer import transfer_text
 from layerline.network_file import read_text
 from layerline.numbers import display
 
@@ -33,7 +35,10 @@ def read(
 
 
 def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return the file's name in messages, and its text. Raises NetworkError if there is neither file nor preset."""
+    """Return the file's name in messages, and its text: of a file, a preset or a pretrained network.
+
+    Raises NetworkError if there is none of them.
+    """
     path, given = Path(path_or_preset), str(path_or_preset)
     try:
         exists = path.exists()
@@ -41,7 +46,7 @@ def find(path_or_preset: str | os.PathLike[str]) -> tuple[str, str]:
         exists = False
     if exists:
         return given, read_text(path)
-    if given in presets():
+    if given in presets() or given in BACKBONES:
         return given, preset(given)
     raise NetworkError(f"{display.name(given, 200)}: no such file or preset", _near(path))
 
@@ -53,7 +58,9 @@ def presets() -> tuple[str, ...]:
 
 
 def preset(name: str) -> str:
-    """Return the text of a preset."""
+    """Return the text of a preset, or of a pretrained network with a new head."""
+    if name in BACKBONES:
+        return transfer_text(BACKBONES[name])
     return _folder().joinpath(name + _SUFFIX).read_text(encoding="utf-8")
 
 

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 from layerline.data import Dataset, load_data
 from layerline.data.data_options import ModelDataOptions
-from layerline.data.networks import parse
+from layerline.data.networks import parse, read
+from layerline.data.photos.sizing import Sizing
 from layerline.errors import CallError, RecipeError, other_calls, other_words, wrong_calls
 from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
 from layerline.network.fitted import choose
+from layerline.network.pretrained.backbones import BACKBONES
 from layerline.network_file import Mistakes, read_tree
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 USAGE: Final = 'train("lenet5", "mnist", epochs=3)'
@@ -98,16 +101,20 @@ def both_of(
     if not isinstance(data, Dataset):
         shape = network.input_shape if isinstance(network, Network) else None
         shape = read_tree(Mistakes(file or "", text)).input_shape if named else shape
-        loaded = load_data(data, seed=seed, input_shape=shape)
+        crop = None if file not in BACKBONES or shape is None else Sizing(shape[1:], "crop", gray=False)
+        loaded = load_data(data, seed=seed, input_shape=shape, sizing=crop)
     else:
         loaded = data
     if network is None:
         file, text = choose(loaded.shape, len(loaded.classes), len(loaded.train))
-    read = network if isinstance(network, Network) else parse(text, loaded, name=file or "network")
+    if isinstance(network, Network):
+        found = network
+    else:
+        found = read(file, loaded) if file in BACKBONES else parse(text, loaded, name=file or "network")
     if not isinstance(data, str | os.PathLike):
-        return read, loaded, None
+        return found, loaded, None
     cuts = {ALLOW: tuple(allow)} if allow else {}
-    return read, loaded, Experiment(file, read.text, os.fspath(data), cuts)
+    return found, loaded, Experiment(file, found.text, os.fspath(data), cuts)
 
 
 def _text(network: Any) -> tuple[str, str]:

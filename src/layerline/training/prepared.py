@@ -13,6 +13,8 @@ from layerline.data.checking.doctor import examined
 from layerline.engines.agreement import check_images, checked
 from layerline.engines.memory_check import check_memory
 from layerline.engines.ranks import ALONE
+from layerline.errors import DataError
+from layerline.network.pretrained.backbones import BACKBONES
 from layerline.runs.checkpoint import Identity
 from layerline.runs.record import Record
 from layerline.training.agreement_of_ranks import check_batch, check_same, recipe_of_first
@@ -122,6 +124,8 @@ def prepare(
     """
     check_images(network, data)  # while it is known where the network is from
     start, network = start or network.start, dataclasses.replace(network, start=None)
+    _check_frozen(network, start)
+    _check_scaling(start, data)
     if allow is not None:
         data = examined(data, allow)
     chosen = None
@@ -148,6 +152,26 @@ def prepare(
     )
     check_same(prepared)
     return prepared
+
+
+def _check_frozen(network: Network, start: Start | None) -> None:
+    """Raise NetworkError if frozen layers would keep random weights."""
+    first = next((node for node in network.nodes if node.frozen_parameters), None)
+    if first is not None and start is None:
+        raise network.refusal(
+            first,
+            "this layer is frozen, so it would keep its random weights",
+            f"add --start-from with a run, a model file or a pretrained network ({', '.join(BACKBONES)})",
+        )
+
+
+def _check_scaling(start: Start | None, data: Dataset) -> None:
+    """Raise DataError if images are normalized before pretrained layers, which have their own preprocessing."""
+    if start is not None and start.title is not None and any(data.scaling.shift):
+        raise DataError(
+            f"--normalize standard: the network has the preprocessing of {start.title}, for pixels from 0 to 1",
+            "omit --normalize",
+        )
 
 
 def prepare_experiment(

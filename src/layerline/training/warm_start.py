@@ -42,7 +42,7 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     read, or are for other images or layers, with what differs.
     """
     if isinstance(given, str) and given in BACKBONES and not Path(given).exists():
-        return _pretrained(given, network, data)
+        return _pretrained(given, network)
     model, source, epoch = _found(given)
     name = f"{_FLAG} {display.name(source or 'a model in memory', 200)}"
     fresh = () if model.classes == data.classes else (_last(network),)
@@ -52,22 +52,17 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     return Start(digest(weights), weights, source, epoch, fresh=tuple(map(_line, fresh)))
 
 
-def _pretrained(given: str, network: Network, data: Dataset) -> Start:
+def _pretrained(given: str, network: Network) -> Start:
     """Return the start with the weights of a backbone. Raises UserError if there are none, or they do not fit."""
     start = start_of(BACKBONES[given], pretrained.get(given).weights)
     name = f"{_FLAG} {given}"
-    if any(data.scaling.shift):
-        raise DataError(
-            f"{name}: the network has the preprocessing of these weights, but --normalize changes the images before it",
-            "omit --normalize",
-        )
     theirs = {} if start.weights is None else {key: tuple(array.shape) for key, array in start.weights.items()}
     ours = {key: tuple(weight.shape) for key, weight in network.weights.items()}
     key = next((key for key in theirs if theirs[key] != ours.get(key)), None)
     if key is not None:
         has, needs = (_shape(shape) for shape in (theirs[key], ours.get(key)))
         raise NetworkError(
-            f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there and {needs} here",
+            f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there, {needs} here",
             f"layerline new {given} writes its network",
         )
     fresh = tuple(node for node in network.nodes if any(key not in theirs for key in node.weights))

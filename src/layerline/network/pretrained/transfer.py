@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from layerline.errors import DataError
+from layerline.layers.grammar import times
 from layerline.network.start import Start, digest
 from layerline.network_file import formatted
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 HEAD: Final = "Flat\nFC classes\n"
 """The head if none is specified: multinomial logistic regression on the features."""
+SMALLEST: Final = 32
+"""Pixels of the shorter side: the backbones divide it by 32."""
 _EPS: Final = 1e-5
 """BatchNorm's."""
 _LARGEST: Final = 255
@@ -55,17 +59,28 @@ def transfer_text(backbone: Backbone, size: tuple[int, int] | None = None, head:
     return formatted("\n".join(lines), backbone.name)
 
 
+def check_images(backbone: Backbone, shape: tuple[int, int, int]) -> None:
+    """Raise DataError if images of (C, H, W) are not what a backbone was trained on: RGB, and not tiny."""
+    if shape[0] != 3 or min(shape[1:]) < SMALLEST:
+        raise DataError(
+            f"{backbone.name}: its features are for RGB photos of at least {SMALLEST}×{SMALLEST} pixels, best of "
+            f"{backbone.size}×{backbone.size}; these images are {times(shape)}",
+            "train a network from scratch on them; image files are read at another size with --size, in RGB with "
+            "--no-gray",
+        )
+
+
 def transfer_weights(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return a backbone's weights by the names of `transfer_text`, with the preprocessing as the first BatchNorm."""
     a = _LARGEST * np.array(backbone.scale, np.float64)  # the input is a · x + shift
-    norm = {
+    norm: dict[str, NDArray[Any]] = {
         "weight": np.ones(3, np.float32),
         "bias": np.zeros(3, np.float32),
         "running_mean": (-np.array(backbone.shift) / a).astype(np.float32),
         "running_var": (1 / a**2 - _EPS).astype(np.float32),
         "num_batches_tracked": np.zeros((), np.int64),
     }
-    moved = {}
+    moved: dict[str, NDArray[Any]] = {}
     for name, array in weights.items():
         first, dot, rest = name.partition(".")
         moved[f"{int(first) + 1}{dot}{rest}"] = array
