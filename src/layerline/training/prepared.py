@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from layerline import engines
 from layerline.data.checking.doctor import examined
-from layerline.engines.agreement import check_images, checked
+from layerline.engines.agreement import check_images, check_trained, checked
 from layerline.engines.memory_check import check_memory
 from layerline.engines.ranks import ALONE
 from layerline.runs.checkpoint import Identity
@@ -119,6 +119,7 @@ def prepare(
     checked that all were given the same.
     """
     check_images(network, data)  # while it is known where the network is from
+    check_trained(network)
     start, network = start or network.start, dataclasses.replace(network, start=None)
     if allow is not None:
         data = examined(data, allow)
