@@ -56,9 +56,7 @@ def test_frozen_weights_stay_from_the_start_to_the_file(
 ) -> None:
     """Weights and statistics of a frozen part are those of the start, to the bit, in the state, the model, its file and
     the checkpoint, which has no optimizer tensors for them; the others change."""
-    run = layerline.train(
-        FROZEN, DATA, RECIPES[name], start_from=first, out=tmp_path / "run", threads=1, engine=engine
-    )
+    run = layerline.train(FROZEN, DATA, RECIPES[name], start_from=first, out=tmp_path / "run", threads=1, engine=engine)
     assert run.folder is not None
     found = Checkpoints(run.folder / "checkpoints").latest()
     assert found is not None
