@@ -71,7 +71,7 @@ def test_frozen_weights_stay_from_the_start_to_the_file(
     assert not {key.partition(".")[2] for key in state.optimizer}.intersection(KEYS)
 
 
-def test_a_frozen_model_predicts_what_its_folder_and_its_modules_do(first: layerline.Run, tmp_path: Path) -> None:
+def test_a_frozen_model_predicts_what_its_folder_and_its_modules_do(tmp_path: Path) -> None:
     """The model read back predicts the same bits; `to_torch` gives its probabilities, also after `train()`, as long as
     only the frozen part has layers that depend on the mode."""
     text = f"Freeze\n{PART}End\nFlat\nFC classes\n"
@@ -141,6 +141,13 @@ def test_what_only_frozen_layers_have_counts_for_no_rule() -> None:
     layerline.train(single, DATA, epochs=1, lr=0.01, batch_size=69, threads=1)
     with pytest.raises(NetworkError, match="has only one image"):
         layerline.train(single.replace("Freeze\n", "").replace("End\n", ""), DATA, epochs=1, lr=0.01, batch_size=69)
+
+
+def test_a_step_of_frozen_layers_counts_as_one_pass() -> None:
+    """The work from which epochs are chosen: forward once, and twice that backward where layers are trained."""
+    frozen, head = (sum(n.multiply_adds for n in FROZEN.nodes if n.frozen is kind) for kind in (True, False))
+    assert FROZEN.step_multiply_adds == frozen + 3 * head
+    assert network(PART + HEAD).step_multiply_adds == 3 * FROZEN.multiply_adds
 
 
 def test_frozen_layers_need_less_memory() -> None:

@@ -74,13 +74,13 @@ def complete(
         made.prepare(data.train.source)
     if "learning_rate" not in given:
         say("trying learning rates")
-        choices["learning_rate"] = learning_rate.choose(made, data, recipe, network.multiply_adds)
+        choices["learning_rate"] = learning_rate.choose(made, data, recipe, network.step_multiply_adds)
         recipe = _with(recipe, choices)
     if "epochs" not in given and recipe.within is None:
-        choices["epochs"] = epochs.choose(recipe, len(data.train), network.multiply_adds)
+        choices["epochs"] = epochs.choose(recipe, len(data.train), network.step_multiply_adds)
         recipe = _with(recipe, choices)
     seconds = None
-    if recipe.within is None and 3 * network.multiply_adds * len(data.train) * recipe.epochs > LONG:
+    if recipe.within is None and network.step_multiply_adds * len(data.train) * recipe.epochs > LONG:
         say("measuring the time per epoch")
         seconds = recipe.epochs * timing.measured(made, data, recipe, clock).epoch(data)
     return Completed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
