@@ -136,8 +136,8 @@ def test_the_frozen_part_has_the_bits_of_a_prediction(head: str, batch: int) -> 
 
 
 def last_values(subject: Engine, node: int) -> NDArray[np.float32]:
-    """Return the values that a node put out in the last step, of the last images: a thread keeps those of one group, the
-    arena those of the whole batch."""
+    """Return what a node put out in the last step, of the last images: a thread keeps that of one group, the arena that
+    of the whole batch."""
     trainer = subject._trainer  # type: ignore[attr-defined]
     schedule = trainer.compiled.schedule
     (buffer,) = [each for each in schedule.program.buffers if each.name == f"y{node}"]
@@ -178,7 +178,7 @@ def test_frozen_layers_keep_their_bits_on_any_number_of_threads(name: str) -> No
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_torch_engine_keeps_frozen_layers_too(name: str) -> None:
-    """Frozen tensors keep their bits, and SGD's steps are those of the compiled engine, within rounding, which the other
+    """Frozen tensors keep their bits, and SGD's steps are those of the compiled engine, within rounding, which other
     optimizers enlarge."""
     network = parse(FROZEN + HEADS["conv"], name="frozen")
     some, recipe = images(network), Recipe(batch_size=BATCH, **RECIPES[name])

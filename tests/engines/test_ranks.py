@@ -113,6 +113,30 @@ def test_ranks_train_what_one_process_does(text: str, name: str, *, peer: bool) 
         assert all(each[2].losses.tobytes() == predicted.losses.tobytes() for each in found)
 
 
+@pytest.mark.parametrize("peer", [False, True], ids=["compiled", "torch"])
+def test_ranks_exchange_nothing_of_frozen_layers(*, peer: bool) -> None:
+    """With a frozen part the same holds of two and three ranks: frozen weights keep their bits, and of two BatchNorms
+    the compiled engine exchanges the sums of the one that is trained."""
+    text = NORMED.replace("Conv", "Freeze\nConv", 1).replace("GlobalPool", "End\nGlobalPool")
+    recipe = Recipe(batch_size=BATCH, epochs=2, **RECIPES["clipped"])
+    alone, running, _ = trained(ALONE, text, recipe, peer=peer)
+    first = engine(ALONE, text, recipe, peer=peer).state()
+    for size in (2, 3):
+        found = together(size, lambda ranks: trained(ranks, text, recipe, peer=peer))
+        assert len({digest(state) for state, _, _ in found}) == 1
+        state, others, _ = found[0]
+        for node in parse(text).nodes:
+            for key in node.weights:
+                if node.frozen:
+                    assert state.weights[key].tobytes() == first.weights[key].tobytes(), key
+                else:
+                    assert relative(state.weights[key], alone.weights[key]) < (3e-5 if peer else 1e-5), key
+        assert [each.loss for each in others] == pytest.approx([each.loss for each in running], rel=1e-6)
+    task = replace(task_of(recipe), exchanges=True)
+    ops = plan(parse(text), host(), task).program.ops
+    assert sum(isinstance(op.kernel, Exchange) for op in ops) == 3  # forward and backward, and the gradients
+
+
 def test_threads_of_a_rank_do_not_change_the_bits() -> None:
     """Two ranks of one thread and two of three: the same weights."""
     recipe = Recipe(batch_size=BATCH, epochs=2, learning_rate=0.05)

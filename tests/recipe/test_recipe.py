@@ -212,7 +212,7 @@ REFUSED: dict[str, list[str]] = {
     ],
     "--within 5: must be a time such as 90s": ["--within", "5"],
     "--beta1 belongs to --optimizer adamw and muon, not sgd": ["--optimizer", "sgd", "--beta1", "0.8"],
-    "--optimizer muon updates filters, but this network has no Conv": ["--optimizer", "muon"],
+    "--optimizer muon updates filters, but this network trains no Conv": ["--optimizer", "muon"],
     "--class-weights has 2 numbers for 10 classes": ["--class-weights", "1,2"],
     "--patience needs a validation set": ["--patience", "3", "--validation", "none"],
     "--within determines the number of epochs, but --epochs sets it too": ["--within", "5m", "--epochs", "3"],

@@ -210,14 +210,14 @@ def test_the_rate_is_one_that_trains(digits: Dataset, optimizer: str) -> None:
     recipe = Recipe(optimizer=optimizer, schedule="one-cycle", batch_size=32)
     engine = engines.make("compiled", network, digits.scaling, recipe, 2)
     before = engine.state()
-    choice = learning_rate.choose(engine, digits, recipe, network.multiply_adds)
+    choice = learning_rate.choose(engine, digits, recipe, network.step_multiply_adds)
     after = engine.state()
     for name, weight in before.weights.items():
         np.testing.assert_array_equal(after.weights[name], weight)
     assert engine.running().images == 0
     tried = [RATES[optimizer] * 2.0**k / 2 for k in learning_rate.DOUBLINGS]
     assert choice.value in tried
-    assert learning_rate.choose(engine, digits, recipe, network.multiply_adds) == choice
+    assert learning_rate.choose(engine, digits, recipe, network.step_multiply_adds) == choice
     run = layerline.train(network, digits, Recipe(**{**recipe.as_dict(), "learning_rate": choice.value, "epochs": 12}))
     assert max(row.validation_accuracy or 0 for row in run.history) > 0.9
 
@@ -235,7 +235,7 @@ def test_a_rate_is_not_tested_where_that_would_take_long(digits: Dataset) -> Non
 def test_rates_that_all_fail_leave_the_default(digits: Dataset) -> None:
     """Where no rate learns, and where one diverges, nothing is concluded from it."""
     engine = ScriptedEngine([1.0] * 7, 64)
-    choice = learning_rate.choose(engine, digits, Recipe(optimizer="adamw"), 10**6)
+    choice = learning_rate.choose(engine, digits, Recipe(optimizer="adamw"), 3 * 10**6)
     assert choice.value == RATES["adamw"]
     assert "no rate from 0.0005 to 0.016 learned enough" in choice.reason
 
@@ -256,7 +256,7 @@ def test_epochs_follow_from_the_work(
 ) -> None:
     """As many as a number of multiply-adds allows, within bounds; small sets get more."""
     recipe = Recipe(warmup=warmup, epochs=100)
-    choice = epochs.choose(recipe, images, multiply_adds)
+    choice = epochs.choose(recipe, images, 3 * multiply_adds)
     assert (choice.value, choice.reason) == (expected, reason)
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Resized
     from layerline.engines.interface import Engine
     from layerline.experiment.experiment import Experiment
-    from layerline.network import Network
     from layerline.network.start import Start
     from layerline.training.prepared import Prepared
 
@@ -34,7 +33,7 @@ def facts(prepared: Prepared) -> list[tuple[str, str]]:
         *([] if data.resized is None else [("", _sizes(experiment, data.resized))]),
         ("split", _split(experiment, data)),
         *(("", note) for note in data.notes),
-        ("network", _network(experiment, prepared.network)),
+        ("network", _network(experiment, prepared)),
         *(("", prepared.reasons[key]) for key in ("network",) if key in prepared.reasons),
         *([] if prepared.start is None else [("start", _start(prepared, prepared.start))]),
         ("recipe", _recipe(experiment, prepared)),
@@ -76,9 +75,12 @@ def _split(experiment: Experiment, data: Dataset) -> str:
     return ", ".join(parts)
 
 
-def _network(experiment: Experiment, network: Network) -> str:
+def _network(experiment: Experiment, prepared: Prepared) -> str:
+    network = prepared.network
     chosen, work = " (NET)" if experiment.file is None else "", display.count(network.multiply_adds)
-    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image"
+    random = network.frozen_parameter_count and prepared.start is None
+    more = "; the frozen ones are random (--start-from)" if random else ""
+    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image{more}"
 
 
 def _start(prepared: Prepared, start: Start) -> str:

@@ -159,6 +159,7 @@ def _subject(net: str, flags: dict[str, Any]) -> tuple[Network, Dataset, Recipe,
     """Return the network, the data, the recipe and the threads that the flags name. Raises UserError."""
     from layerline.cli.describe import network_and_data
     from layerline.engines import check as check_engine
+    from layerline.engines.agreement import check_trained
     from layerline.experiment.experiment import NO_DATA
     from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 
@@ -167,7 +168,9 @@ def _subject(net: str, flags: dict[str, Any]) -> tuple[Network, Dataset, Recipe,
     recipe = Recipe(**{key: BY_KEY[key].value(flags.pop(key)) for key in RECIPE_KEYS if key in flags})
     threads = BY_KEY["threads"].value(flags.pop("threads", None))
     check_engine("compiled", threads)
-    return *network_and_data(net, flags), recipe, threads
+    network, data = network_and_data(net, flags)
+    check_trained(network)
+    return network, data, recipe, threads
 
 
 @engine.command(cls=Command)

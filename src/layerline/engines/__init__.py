@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 NAMES: Final = ("compiled", "torch")
 MOST_THREADS: Final = 1024
 
-__all__ = ["MOST_THREADS", "NAMES", "Placement", "check", "make", "ranks_of_environment"]
+__all__ = ["MOST_THREADS", "NAMES", "Placement", "check", "make", "ranks_of_environment", "stores_features"]
 
 
 def check(name: str, threads: int | None, placement: Placement | None = None) -> None:
@@ -64,6 +65,17 @@ def make(
     return made
 
 
+def stores_features(network: Network, recipe: Recipe) -> bool:
+    """Whether a training should store features: they exist, are the same in every epoch, and no larger than images.
+
+    As float32 they must take no more bytes than the pixels of the images.
+    """
+    end = network.frozen_end
+    if not end or recipe.augment is not None:
+        return False
+    return 4 * math.prod(network.nodes[end - 1].shape) <= math.prod(network.input_shape)
+
+
 def _made(
     name: str,
     network: Network,
@@ -78,7 +90,7 @@ def _made(
         with IMPORTS:
             _need("llvmlite.binding", "--engine compiled: llvmlite", "pip install --force-reinstall llvmlite")
             from layerline.engines.compiled import CompiledEngine
-            from layerline.engines.frozen_features import FeatureEngine, stores_features
+            from layerline.engines.frozen_features import FeatureEngine
 
         kind = FeatureEngine if stores_features(network, recipe) else CompiledEngine
         return kind(network, scaling, recipe, threads, ranks=ranks)

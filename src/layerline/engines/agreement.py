@@ -18,7 +18,7 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
     """Return the network. Raises an error if it does not match the images, has nothing to train, or a batch cannot be
     normalized."""
     check_images(network, data)
-    _check_trained(network)
+    check_trained(network)
     check_together(
         *(recipe, len(data.train), len(data.classes)),
         filters=network.has_filters,
@@ -36,7 +36,7 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
     return network
 
 
-def _check_trained(network: Network) -> None:
+def check_trained(network: Network) -> None:
     """Raise NetworkError if all layers with weights are frozen."""
     if network.parameter_count or not network.frozen_parameter_count:
         return

@@ -42,17 +42,6 @@ WORK: Final = 1 << 33
 """Multiply-adds between checks for a stop request: a tenth of a second."""
 
 
-def stores_features(network: Network, recipe: Recipe) -> bool:
-    """Whether a training should store features: they exist, are the same in every epoch, and no larger than images.
-
-    As float32 they must take no more bytes than the pixels of the images.
-    """
-    end = network.frozen_end
-    if not end or recipe.augment is not None:
-        return False
-    return 4 * math.prod(network.nodes[end - 1].shape) <= math.prod(network.input_shape)
-
-
 @dataclass(eq=False)
 class _Features:
     """The features of the images of a set, as far as they were computed."""

@@ -110,6 +110,11 @@ class Network:
         """Return the multiply-adds for one image, forward."""
         return sum(node.multiply_adds for node in self.nodes)
 
+    @property
+    def step_multiply_adds(self) -> int:
+        """Return the multiply-adds of a training step for one image; backward counts twice, except in frozen layers."""
+        return sum((1 if node.frozen else 3) * node.multiply_adds for node in self.nodes)
+
     def until(self, value: int) -> Network:
         """Return the network that ends with a value, by its number: its features there are its classes' numbers."""
         if not 1 <= value <= len(self.nodes):

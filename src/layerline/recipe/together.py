@@ -41,7 +41,7 @@ def check_together(recipe: Recipe, images: int, classes: int, *, filters: bool, 
 def _check_optimizer(recipe: Recipe, *, filters: bool) -> None:
     default = type(recipe)()
     if recipe.optimizer == "muon" and not filters:
-        raise RecipeError("--optimizer muon updates filters, but this network has no Conv", "use --optimizer adamw")
+        raise RecipeError("--optimizer muon updates filters, but this network trains no Conv", "use --optimizer adamw")
     if recipe.nesterov and recipe.optimizer != "sgd":
         raise RecipeError(
             f"--nesterov belongs to --optimizer sgd, not {recipe.optimizer}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from layerline import engines
 from layerline.data.checking.doctor import examined
-from layerline.engines.agreement import check_images, checked
+from layerline.engines.agreement import check_images, check_trained, checked
 from layerline.engines.memory_check import check_memory
 from layerline.engines.ranks import ALONE
 from layerline.errors import DataError
@@ -123,6 +123,7 @@ def prepare(
     checked that all were given the same.
     """
     check_images(network, data)  # while it is known where the network is from
+    check_trained(network)
     start, network = start or network.start, dataclasses.replace(network, start=None)
     _check_frozen(network, start)
     _check_scaling(start, data)

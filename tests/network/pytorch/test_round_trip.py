@@ -195,12 +195,41 @@ def test_without_pytorch_the_extra_is_named(monkeypatch):
             call()
 
 
-def test_frozen_parameters_are_noted():
-    """requires_grad=False does not survive, and the network's notes say so."""
-    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+def test_frozen_parameters_from_the_input_on_are_a_freeze():
+    """Whole lines and blocks before the first trained parameter are in it, with all that has no weights after them."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     module[1].requires_grad_(False)
-    (note,) = layerline.from_torch(module, (1, 2, 2)).notes
-    assert note == "1.weight and 1 more: requires_grad=False in PyTorch, but a training here changes all weights"
+    network = layerline.from_torch(module, (1, 2, 2))
+    assert "Freeze\n    Flat\n    FC 4\nEnd\nDropout 0.5\nFC 3\n" in network.text
+    assert not network.notes
+    module[3].requires_grad_(False)
+    network = layerline.from_torch(module, (1, 2, 2))
+    assert "Freeze\n    Flat\n    FC 4\n    Dropout 0.5\n    FC 3\n    ReLU\nEnd\nFC 2\n" in network.text
+    assert network.notes == ("2: frozen, so as in evaluation mode; in PyTorch, only after 2.eval()",)
+
+
+def test_other_frozen_parameters_are_noted():
+    """requires_grad=False does not survive after trained layers, nor for a part of a layer; the notes say so."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    for part, names in ((module[3], "3.weight and 1 more"), (module[1].weight, "1.weight")):
+        module.requires_grad_(True)
+        part.requires_grad_(False)
+        network = layerline.from_torch(module, (1, 2, 2))
+        assert network.notes == (
+            f"{names}: requires_grad=False in PyTorch, but trained here: a frozen part starts at the input",
+        )
+        assert "Freeze" not in network.text
+
+
+def test_a_layer_left_in_evaluation_mode_must_be_in_the_frozen_part():
+    """A frozen BatchNorm after a trained layer is refused, with the reason."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    module[1].requires_grad_(False).eval()
+    (part,) = layerline.torch_support(module, (1, 2, 2))
+    assert (part.path, part.module) == ("1", "BatchNorm2d")
+    assert "it stays in evaluation mode, but comes after trained parameters" in part.reason
+    module[0].requires_grad_(False)
+    assert not layerline.torch_support(module, (1, 2, 2))
 
 
 @pytest.mark.parametrize(

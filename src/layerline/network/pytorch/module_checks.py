@@ -30,6 +30,8 @@ _TENSOR_HOOKS: Final = {
 _NORMS: Final = {"WeightNorm": "weight_norm", "SpectralNorm": "spectral_norm"}
 MODAL: Final = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that do something else in training."""
+_SAME: Final = "in a network file all layers are in the same mode"
+_FROZEN: Final = "only frozen layers, with all layers before them, may be (requires_grad=False)"
 _FINITE: Final = "initialize the module again, or load other weights: a training with them diverges"
 
 
@@ -64,10 +66,10 @@ def check_modes(module: nn.Module, findings: Findings, *, training: bool, frozen
 
     frozen: paths of layers that stay in evaluation mode.
     """
-    call, mode = ("train()", "evaluation") if training else ("eval()", "training")
+    call, mode, rule = ("train()", "evaluation", _FROZEN) if training else ("eval()", "training", _SAME)
     for path, part in module.named_modules():
         if isinstance(part, MODAL) and part.training != training and path not in frozen:
-            reason = f"the module's {call} leaves it in {mode} mode; in a network file all layers are in the same mode"
+            reason = f"the module's {call} leaves it in {mode} mode; {rule}"
             findings.add(path, type(part).__name__, reason)
 
 
@@ -120,8 +122,8 @@ def _reasons(part: nn.Module, root: nn.Module) -> Iterator[str]:
         names, types = ", ".join(others), ", ".join({str(dtype).removeprefix("torch.") for dtype in others.values()})
         yield f"{types} ({names}); only float32 is available: module.float()"
     if isinstance(part, MODAL) and part.training != root.training and not _stands_still(part, root):
-        mode = "training" if part.training else "evaluation"
-        reason = f"it is in {mode} mode, the module around it is not; in a network file all layers are in the same mode"
+        mode, rule = ("training", _SAME) if part.training else ("evaluation", _FROZEN)
+        reason = f"it is in {mode} mode, the module around it is not; {rule}"
         own = any(type(each).train is not nn.Module.train for each in root.modules())
         yield reason if own else f"{reason}: module.train()"
 

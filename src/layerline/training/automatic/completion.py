@@ -81,17 +81,17 @@ def complete(
         choices["epochs"] = epochs.choose(recipe, len(data.train), work)
         recipe = _with(recipe, choices)
     seconds = None
-    if recipe.within is None and 3 * work * len(data.train) * recipe.epochs > LONG:
+    if recipe.within is None and work * len(data.train) * recipe.epochs > LONG:
         say("measuring the time per epoch")
         seconds = recipe.epochs * timing.measured(made, data, recipe, clock).epoch(data)
     return Completed(recipe, made, {key: choice.reason for key, choice in choices.items()}, seconds)
 
 
 def _work(network: Network, recipe: Recipe) -> int:
-    """Return a third of the multiply-adds of a training step per image: frozen layers have no backward pass."""
-    frozen = sum(node.multiply_adds for node in network.nodes if node.frozen)
-    every_epoch = 0 if network.frozen_end and recipe.augment is None else frozen // 3
-    return network.multiply_adds - frozen + every_epoch
+    """Return the multiply-adds of a training step per image; stored features are computed once, not in each step."""
+    if engines.stores_features(network, recipe):
+        return network.after(network.frozen_end).step_multiply_adds
+    return network.step_multiply_adds
 
 
 def _with(recipe: Recipe, choices: dict[str, Choice]) -> Recipe:

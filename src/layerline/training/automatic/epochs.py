@@ -28,10 +28,10 @@ def fewest(recipe: Recipe) -> int:
 
 
 def choose(recipe: Recipe, images: int, multiply_adds: int) -> Choice:
-    """Return the number of epochs. multiply_adds: per image, forward; the backward pass counts twice that."""
+    """Return the number of epochs. multiply_adds: of a training step, per image."""
     least = fewest(recipe)
     wanted = max(least, min(MOST_OF_SMALL, max(MOST, math.ceil(STEPS / recipe.steps(images)))))
-    epoch = 3 * max(1, multiply_adds) * images
+    epoch = max(1, multiply_adds) * images
     count = max(least, min(wanted, int(WORK / epoch)))
     if count < wanted:
         budget = f"{display.count(int(WORK / 1e12))}·10¹² multiply-adds"

@@ -42,9 +42,12 @@ LEARNED: Final = 0.9
 
 
 def choose(engine: Engine, data: Dataset, recipe: Recipe, multiply_adds: int) -> Choice:
-    """Return the learning rate for a recipe's optimizer; the engine's state is restored."""
+    """Return the learning rate for a recipe's optimizer; the engine's state is restored.
+
+    multiply_adds: of a training step, per image.
+    """
     default = RATES[recipe.optimizer]
-    image_work = 3 * max(1, multiply_adds) * len(DOUBLINGS)
+    image_work = max(1, multiply_adds) * len(DOUBLINGS)
     steps = min(STEPS, int(WORK / image_work / recipe.batch_size))
     if steps < FEWEST_STEPS:
         return Choice(default, "the default: the network is too large for a short test")

@@ -89,8 +89,8 @@ def check_frozen(frozen: Sequence[str]) -> None:
         return
     more = f" and {len(frozen) - _LISTED} more" if len(frozen) > _LISTED else ""
     _refuse(
-        f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False, but layers "
-        "before, or other parameters of the layer or block, are trained",
+        f"{', '.join(frozen[:_LISTED])}{more} {'have' if len(frozen) > 1 else 'has'} requires_grad=False, but other "
+        "parameters of the same layer or block, or of a layer before it, are trained",
         "freeze whole layers from the input on, or use module.requires_grad_(True), or train it with PyTorch",
     )
 
