@@ -464,6 +464,8 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
     names = ("", "train", "evaluate", "runs", "compare", "new", "describe", "data", "data show", "fmt", "engine")
     for line in (
         *(f"{name} --help" for name in names),
+        "weights --help",
+        "weights add --help",
         "engine show -h",
         "engine check -h",
         "engine bench -h",

@@ -27,23 +27,23 @@ def weights() -> None:
 
 @weights.command("list", cls=Command)
 def list_() -> None:
-    """List the networks whose pretrained weights can be used, and where the weights are."""
+    """List the networks with pretrained weights."""
     from layerline.cli.columns import folded, table
     from layerline.network.pretrained import BACKBONES, find, how_to_get, weights_folder
 
     rows, lines = [], []
     for backbone in BACKBONES.values():
+        state, text = "none", f"Not on this machine: {how_to_get(backbone.name)}."
         try:
             found = find(backbone.name)
-            place = "-" if found is None else found.place
-            text = f"not on this machine: {how_to_get(backbone.name)}"
             if found is not None:
-                text = f"{found.origin}. License: {found.license}. SHA-256 of the source: {found.digest}."
+                state = "installed" if weights_folder.place_of(backbone.name) is None else "added"
+                text = f"{found.origin}. License: {found.license}. Source: SHA-256 {found.digest}."
         except UserError as error:
-            place, text = "refused", error.with_flags.replace("\n", " ")
-        rows.append((*_row(backbone), place))
-        lines.append(folded(f"{backbone.name}: {backbone.title}. {text[:1].upper()}{text[1:]}"))
-    for line in table(("name", "images", "features", "location"), rows, left=(0, 1, 3)):
+            state, text = "refused", error.with_flags.replace("\n", " ")
+        rows.append((*_row(backbone), state))
+        lines.append(folded(f"{backbone.name}: {backbone.title}. {text}"))
+    for line in table(("name", "images", "features", "weights"), rows, left=(0, 1, 3)):
         click.echo(line)
     click.echo()
     for line in lines:
@@ -68,11 +68,12 @@ def _row(backbone: Backbone) -> tuple[str, ...]:
     help="network that the weights are for [the one that they fit]",
 )
 def add(file: str, name: str | None) -> None:
-    """Add the pretrained weights in FILE, for networks that layerline weights list names.
+    """Add the pretrained weights in FILE.
 
-    FILE is a state dict: .pth or .pt as torch.save writes it, or .safetensors, from torchvision or timm for example.
-    It is read as data, and no code in it runs. Each tensor must have the shape that the network needs, and the features
-    of a test image are computed; then the weights are copied into a folder in your home.
+    FILE is a state dict of a network in layerline weights list: .pth or .pt as torch.save writes it, or .safetensors,
+    from torchvision or timm for example. It is read as data, and no code in it runs. Each tensor must have the shape
+    that the network needs, and the features of a test image are computed; then the weights are copied into a folder in
+    your home.
     """
     from layerline.cli.columns import folded
     from layerline.engines import pattern
@@ -97,7 +98,7 @@ def add(file: str, name: str | None) -> None:
 @weights.command(cls=Command)
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove the weights for NAME that layerline weights add has copied."""
+    """Remove the weights that were added for NAME."""
     from layerline.network.pretrained import backbone, installed, weights_folder
 
     known = backbone(name)

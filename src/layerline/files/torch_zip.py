@@ -6,25 +6,19 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
-import zlib
 from typing import Final, final
 
 from layerline.errors import UserError
+from layerline.files.zip_table import BROKEN, MemberFault, check_members, declared_size
 from layerline.numbers import display
 
-_END: Final = b"PK\x05\x06"
-_END_SIZE: Final = 22
-_LOCAL_HEADER: Final = 30
 _EXTRA_MEMBERS: Final = 100
 """Members besides the storages."""
 _ENTRY: Final = 46 + 300
 """Bytes of a member's entry in the table of contents, with a long name."""
 _PICKLE: Final = "/data.pkl"
 _LARGEST_PICKLE: Final = 2**26
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
-"""Exceptions that Python's reader raises for damaged or unusual archives."""
 _AGAIN: Final = "the file is damaged or incomplete: download or copy it again"
 _AS_SAVED: Final = "pass the file as torch.save wrote it"
 
@@ -40,7 +34,7 @@ class TorchZip:
         self._check_table(content, most + _EXTRA_MEMBERS)
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(content))
-        except _BROKEN as error:
+        except BROKEN as error:
             raise UserError(f"{place}: cannot read the table of contents at the end of this file", _AGAIN) from error
         infos = self._archive.infolist()
         if len(infos) > most + _EXTRA_MEMBERS:
@@ -76,15 +70,7 @@ class TorchZip:
 
     def _check_table(self, content: bytes, most: int) -> None:
         """Raise UserError if the table of contents is larger than that of any state dict: it is read as a whole."""
-        at = content.rfind(_END, max(0, self._size - _END_SIZE - 2**16))
-        if at < 0 or self._size < at + _END_SIZE:
-            return  # which the reader reports
-        start = content.rfind(b"PK\x06\x06", max(0, at - 100), at)
-        size = (
-            struct.unpack_from("<Q", content, start + 40)[0]
-            if start >= 0
-            else struct.unpack_from("<L", content, at + 12)[0]
-        )
+        size = declared_size(io.BytesIO(content))
         if size > most * _ENTRY:
             raise UserError(
                 f"{self._place}: found a table of contents of {display.size(size)}; "
@@ -94,26 +80,14 @@ class TorchZip:
 
     def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         """Return the members by name, after checking them against each other and the file's size."""
-        found: dict[str, zipfile.ZipInfo] = {}
-        end, before = 0, ""
-        for info in sorted(infos, key=lambda info: info.header_offset):
-            name = self._name(info)
-            if info.filename in found:
-                raise UserError(f"{name} appears twice in the archive", _AS_SAVED)
-            if info.header_offset < end:
-                raise UserError(f"{name} overlaps {before} in the archive", _AS_SAVED)
-            end = info.header_offset + _LOCAL_HEADER + len(info.orig_filename) + info.compress_size
-            before = display.name(info.filename)
-            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-                raise UserError(f"{name}: found compressed or encrypted data; expected plain bytes", _AS_SAVED)
-            if end > self._size or info.file_size != info.compress_size:
-                raise UserError(
-                    f"{name}: found {display.count(min(info.compress_size, self._size))} bytes, which cannot contain "
-                    f"the declared {display.count(info.file_size)} bytes",
-                    _AGAIN,
-                )
-            found[info.filename] = info
-        return found
+        infos = sorted(infos, key=lambda info: info.header_offset)
+        stored = (zipfile.ZIP_STORED,)
+        try:
+            check_members(infos, self._size, lambda info: display.name(info.filename), methods=stored)
+        except MemberFault as fault:
+            remedy = _AGAIN if fault.kind == "size" else _AS_SAVED
+            raise UserError(f"{self._name(fault.info)}{fault.reason}", remedy) from None
+        return {info.filename: info for info in infos}
 
     def _content(self, info: zipfile.ZipInfo, most: int) -> bytes:
         """Return a member's bytes, with their checksum verified."""
@@ -124,7 +98,7 @@ class TorchZip:
             )
         try:
             return self._archive.read(info)
-        except _BROKEN as error:
+        except BROKEN as error:
             reason = "does not match its checksum (CRC-32)" if "CRC" in str(error) else "cannot be read"
             raise UserError(f"{self._name(info)}: the data {reason}", _AGAIN) from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from layerline.data.formats import recognize
@@ -14,6 +13,7 @@ from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.files.zip_table import BROKEN, MemberFault, check_members
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAX_MEMBERS: Final = 1000
-DENSEST: Final = 1032
-"""Maximum compression ratio of deflate."""
 _END: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
-_LOCAL_HEADER: Final = 30
-METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OTHER_METHODS: Final = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 9: "deflate64", 93: "zstd"}
-BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""Exceptions that Python's reader raises for damaged or unusual archives."""
+_HELPS: Final = {
+    "twice": "save it again with numpy.savez",
+    "encrypted": "save it without a password",
+    "method": "save it with numpy.savez or numpy.savez_compressed",
+}
+"""What to do about a member, by the kind of its fault."""
 
 
 @contextlib.contextmanager
@@ -105,37 +104,13 @@ def _members(archive: zipfile.ZipFile, name: str, size: int) -> dict[str, zipfil
     infos = archive.infolist()
     if len(infos) > _MAX_MEMBERS:
         raise _too_many(name, len(infos))
-    members: dict[str, zipfile.ZipInfo] = {}
-    end, before = 0, ""
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        key, place = info.filename, f"{name}: {display.name(info.filename)}"
-        if key in members:
-            raise DataError(f"{place} appears twice in the archive", "save it again with numpy.savez")
-        if info.header_offset < end:
-            raise DataError(f"{place} overlaps {before} in the archive", FETCH)
-        end = info.header_offset + _LOCAL_HEADER + len(key.encode()) + info.compress_size
-        before = display.name(key)
-        _check_member(info, place, size, end)
-        members[key] = info
-    return {key.removesuffix(".npy"): info for key, info in members.items() if key.endswith(".npy")}
-
-
-def _check_member(info: zipfile.ZipInfo, place: str, size: int, end: int) -> None:
-    if info.flag_bits & 1:
-        raise DataError(f"{place}: found encrypted data, expected an array", "save it without a password")
-    if info.compress_type not in METHODS:
-        method = OTHER_METHODS.get(info.compress_type, str(info.compress_type))
-        raise DataError(
-            f"{place}: found {method} compression, expected none or deflate",
-            "save it with numpy.savez or numpy.savez_compressed",
-        )
-    densest = 1 if info.compress_type == zipfile.ZIP_STORED else DENSEST
-    if end > size or info.file_size > info.compress_size * densest:
-        raise DataError(
-            f"{place}: found {display.count(min(info.compress_size, size))} bytes, which cannot contain the declared "
-            f"{display.count(info.file_size)} bytes",
-            FETCH,
-        )
+    infos = sorted(infos, key=lambda info: info.header_offset)
+    try:
+        check_members(infos, size, lambda info: display.name(info.filename))
+    except MemberFault as fault:
+        place = f"{name}: {display.name(fault.info.filename)}"
+        raise DataError(f"{place}{fault.reason}", _HELPS.get(fault.kind, FETCH)) from None
+    return {info.filename.removesuffix(".npy"): info for info in infos if info.filename.endswith(".npy")}
 
 
 def _too_many(name: str, count: int) -> DataError:

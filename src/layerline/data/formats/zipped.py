@@ -1,6 +1,6 @@
 """Read a zip archive of files: its table of contents is checked before any member is unpacked, nothing is written.
 
-https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Python's reader decodes names as code page 437 unless they
+Python's reader decodes names as code page 437 unless they
 are marked as UTF-8. Finder does not mark them; Explorer uses the code page of its country, which is 437 or 850, and
 both have the letters of Western Europe in the same places. Some programs write `\\` between folders; on Unix it may
 also be part of a name, so it counts as a separator if the archive is from DOS, or most of its names have one.
@@ -11,33 +11,30 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Final, Literal, final
 
-from layerline.data.formats.archive import BROKEN, DENSEST, METHODS, OTHER_METHODS
 from layerline.data.formats.members import Member, Members
 from layerline.data.formats.recognize import shown, unreadable
 from layerline.data.formats.stream import FETCH
 from layerline.errors import DataError
 from layerline.files import regular
+from layerline.files.zip_table import BROKEN, MemberFault, check_members, declared_size
 from layerline.numbers import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_END: Final = b"PK\x05\x06"
-_END_64: Final = b"PK\x06\x06"
-_END_SIZE, _LOCATOR_SIZE, _END_64_SIZE = 22, 20, 56
-_LONGEST_COMMENT: Final = 2**16
 _LARGEST_CONTENTS: Final = 2**27
 """Maximum size of the table of contents in bytes: a million files with names of 80 letters."""
-_LOCAL_HEADER: Final = 30
 _UTF_8: Final = 0x800
-_ENCRYPTED: Final = 0x2041
-"""The flags of encryption, of strong encryption, and of masked headers."""
+_HELPS: Final = {
+    "encrypted": "unpack it first",
+    "method": "recreate the archive with standard zip compression, or unpack it first",
+}
+"""What to do about a member, by the kind of its fault."""
 _DOS, _UNIX = 0, 3
 _ARRAY: Final = ".npy"
 
@@ -127,30 +124,12 @@ class Zip(Members):
 
     def _check(self) -> None:
         """Check all members against each other and the file size."""
-        end, before = 0, ""
-        for info, name in zip(self._infos, self._names, strict=True):
-            if info.header_offset < end:
-                raise DataError(f"{self._place(name)} overlaps {before} in the archive", FETCH)
-            end = info.header_offset + _LOCAL_HEADER + len(info.orig_filename) + info.compress_size
-            before = display.name(name, 100)
-            self._check_member(info, self._place(name), end)
-
-    def _check_member(self, info: zipfile.ZipInfo, place: str, end: int) -> None:
-        if info.flag_bits & _ENCRYPTED:
-            raise DataError(f"{place}: found an encrypted file, expected one without a password", "unpack it first")
-        if info.compress_type not in METHODS:
-            method = OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
-            raise DataError(
-                f"{place}: found {method} compression, expected none or deflate",
-                "recreate the archive with standard zip compression, or unpack it first",
-            )
-        densest = 1 if info.compress_type == zipfile.ZIP_STORED else DENSEST
-        if end > self._size or info.file_size > info.compress_size * densest:
-            raise DataError(
-                f"{place}: found {display.count(min(info.compress_size, self._size))} bytes, which cannot contain the "
-                f"declared {display.count(info.file_size)} bytes",
-                FETCH,
-            )
+        names = dict(zip(map(id, self._infos), self._names, strict=True))
+        try:
+            check_members(self._infos, self._size, lambda info: display.name(names[id(info)], 100), unique=False)
+        except MemberFault as fault:
+            place = self._place(names[id(fault.info)])
+            raise DataError(f"{place}{fault.reason}", _HELPS.get(fault.kind, FETCH)) from None
 
     def _content(self, info: zipfile.ZipInfo, place: str) -> bytes:
         try:
@@ -182,17 +161,7 @@ def _kind(info: zipfile.ZipInfo, name: str) -> Literal["file", "folder", "other"
 
 def _check_contents(file: IO[bytes], name: str) -> None:
     """Raise DataError if the table of contents is larger than that of any image set: it is read as a whole."""
-    size = file.seek(0, os.SEEK_END)
-    start = max(0, size - _END_SIZE - _LONGEST_COMMENT - _LOCATOR_SIZE - _END_64_SIZE)
-    file.seek(start)
-    tail = file.read()
-    at = tail.rfind(_END)
-    if at < 0 or len(tail) < at + _END_SIZE:
-        return  # which the reader reports
-    (declared,) = struct.unpack_from("<L", tail, at + 12)
-    wide = at - _LOCATOR_SIZE - _END_64_SIZE
-    if wide >= 0 and tail.startswith(_END_64, wide):
-        (declared,) = struct.unpack_from("<Q", tail, wide + 40)
+    declared = declared_size(file)
     if declared > _LARGEST_CONTENTS:
         raise DataError(
             f"{name}: found a table of contents of {display.size(declared)}, "

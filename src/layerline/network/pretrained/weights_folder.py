@@ -91,28 +91,13 @@ def read(backbone: Backbone) -> Pretrained | None:
     if path is None:
         return None
     try:
-        found = tensors.read(path)
-        scale, shift = _scaling(found.metadata)
-        _check(backbone, found)
+        return _checked(backbone, tensors.read(path), shown(path))
     except (tensors.FileError, ValueError, KeyError, TypeError) as error:
         reason = error.message if isinstance(error, UserError) else f"{shown(path)}: its metadata is not valid"
         raise UserError(
             f"{reason.replace(str(path), shown(path))}; its SHA-256 is {_digest(path)}",
             f"add it again: layerline weights remove {backbone.name}, then layerline weights add FILE",
         ) from error
-    return Pretrained(
-        backbone.name,
-        backbone.text,
-        found.arrays,
-        scale,
-        shift,
-        backbone.size,
-        backbone.features,
-        found.metadata["license"][:_LONGEST],
-        found.metadata["origin"][:_LONGEST],
-        found.metadata["source_sha256"][:64],
-        shown(path),
-    )
 
 
 def remove(name: str) -> Path | None:
@@ -130,17 +115,31 @@ def remove(name: str) -> Path | None:
     return path
 
 
-def _check(backbone: Backbone, found: tensors.Tensors) -> None:
-    """Raise ValueError, KeyError or FileError if a file is not that of this version's backbone."""
+def _checked(backbone: Backbone, found: tensors.Tensors, place: str) -> Pretrained:
+    """Return what a file has. Raises ValueError, KeyError, TypeError or FileError if it is not for the backbone."""
     metadata = found.metadata
     if metadata["format"] != FORMAT or metadata["backbone"] != backbone.name:
-        raise tensors.FileError(f"the file of {backbone.name} is not one that layerline weights add wrote")
+        raise tensors.FileError(f"{place}: not a file that layerline weights add wrote for {backbone.name}")
     if metadata["format_version"] != FORMAT_VERSION or metadata["network"] != backbone.text:
-        raise tensors.FileError(f"the weights of {backbone.name} were added by another version of Layerline")
+        raise tensors.FileError(f"{place}: added by another version of Layerline, whose {backbone.name} differs")
     table = backbone.network().weights
     shapes = {name: (array.shape, array.dtype) for name, array in found.arrays.items()}
     if shapes != {name: (tuple(weight.shape), np.dtype(weight.dtype)) for name, weight in table.items()}:
-        raise tensors.FileError(f"the weights in the file of {backbone.name} are not those of its network")
+        raise tensors.FileError(f"{place}: its weights are not those of {backbone.name}")
+    scale, shift = _scaling(metadata)
+    return Pretrained(
+        backbone.name,
+        backbone.text,
+        found.arrays,
+        scale,
+        shift,
+        backbone.size,
+        backbone.features,
+        metadata["license"][:_LONGEST],
+        metadata["origin"][:_LONGEST],
+        metadata["source_sha256"][:64],
+        place,
+    )
 
 
 def _scaling(metadata: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
