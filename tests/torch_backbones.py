@@ -13,6 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from layerline.files.state_dict import StateDict
+from layerline.network.pretrained import BACKBONES, Pretrained
+from layerline.network.pretrained.matching import match
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -216,3 +220,13 @@ def signature(module: nn.Module) -> str:
     """Return the SHA-256 of the names and shapes of a module's state."""
     lines = "".join(f"{name} {tuple(value.shape)}\n" for name, value in module.state_dict().items())
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def added(name: str) -> Pretrained:
+    """Return a backbone with random weights, as if the user had added them."""
+    known = BACKBONES[name]
+    maker = next(each for key, each in MAKERS.items() if key.startswith(name))
+    arrays = {key: tensor.numpy() for key, tensor in trained(maker).state_dict().items()}
+    found = match(known, StateDict(arrays, "0" * 64, 0), "test.pth")
+    about = (known.scale, known.shift, known.size, known.features, "none", "a test", "0" * 64, "test.pth")
+    return Pretrained(name, known.text, found.weights, *about)

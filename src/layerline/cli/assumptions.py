@@ -87,6 +87,8 @@ def _start(prepared: Prepared, start: Start) -> str:
     """Return which weights the training starts with, and that nothing else of their training remains."""
     if prepared.resumed is not None:
         return f"started with the weights from {display.name(start.text, 200)}"
+    if start.title is not None:
+        return f"pretrained weights of {start.title}; {', '.join(start.fresh)} starts with random weights"
     more = display.counted(prepared.recipe.epochs, "more epoch")
     epochs = "" if prepared.recipe.within is not None else f"; {more}"
     return f"weights from {display.name(start.text, 200)}: the optimizer starts anew{epochs}"

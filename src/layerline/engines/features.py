@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
 
 
+def values_predictor(
+    network: Network, scaling: Scaling, recipe: Recipe, images: NDArray[Any], threads: int
+) -> Predictor:
+    """Return the machine code that computes the last layer's values of images like these."""
+    task = task_of(recipe, training=False, **storage_of(images, scaling))
+    code = compilation.compile_network(network, host(), replace(task, end=End.VALUES))
+    return Predictor(code, network, threads, constants(recipe, scaling))
+
+
 def features(
     network: Network,
     scaling: Scaling,
@@ -36,8 +45,6 @@ def features(
 
     weights: at least those of the network, by name.
     """
-    task = task_of(recipe, training=False, **storage_of(images.images, scaling))
-    code = compilation.compile_network(network, host(), replace(task, end=End.VALUES))
-    predictor = Predictor(code, network, threads, constants(recipe, scaling))
+    predictor = values_predictor(network, scaling, recipe, images.images, threads)
     memory = predictor.weighed(folded_weights(network, {name: weights[name] for name in network.weights}))
     return predictor.values(memory, images, indices)

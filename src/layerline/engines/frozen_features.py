@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 import numpy as np
 
-from layerline.compiler.compilation import compile_network
 from layerline.compiler.folding import folded_weights
-from layerline.compiler.machine import host
-from layerline.compiler.task import End, storage_of, task_of
-from layerline.data.dataset import ImageSet, Scaling, Split
+from layerline.data.dataset import ImageSet, Scaling, Split, channels_last
 from layerline.engines.arena import memory_of
 from layerline.engines.compiled import CompiledEngine
-from layerline.engines.epoch_tables import constants
+from layerline.engines.features import values_predictor
 from layerline.engines.interface import Engine, State
-from layerline.engines.predictor import Predictor
 from layerline.engines.ranks import ALONE
 from layerline.system.cores import cores
 
@@ -34,12 +30,15 @@ if TYPE_CHECKING:
     from layerline.engines.arena import Memory
     from layerline.engines.epoch import Epoch
     from layerline.engines.interface import Outputs, Running
+    from layerline.engines.predictor import Predictor
     from layerline.engines.ranks import Ranks
     from layerline.network import Network
     from layerline.recipe import Recipe
 
 WORK: Final = 1 << 33
 """Multiply-adds between checks for a stop request: a tenth of a second."""
+_SETS: Final = 4
+"""Maximum sets of images whose features are held: those of training, validation and test, and another."""
 
 
 @dataclass(eq=False)
@@ -191,7 +190,7 @@ class FeatureEngine(Engine):
         found = _Features(
             images, np.empty((len(images.labels), C, H, W), np.float32), np.zeros(len(images.labels), bool)
         )
-        self._found.append(found)
+        self._found = [*self._found[1 - _SETS :], found]
         return found
 
     @property
@@ -208,12 +207,10 @@ class FeatureEngine(Engine):
 
     def _predictor_for(self, images: NDArray[Any]) -> Predictor:
         """Return the code that computes the features of images of this type and memory layout."""
-        task = task_of(self._recipe, training=False, **storage_of(images, self._scaling))
-        key = (images.dtype, task.channels_last)
+        key = (images.dtype, channels_last(images))
         if key not in self._predictors:
-            code = compile_network(self._frozen, host(), dataclasses.replace(task, end=End.VALUES))
-            given = constants(self._recipe, self._scaling)
-            self._predictors[key] = Predictor(code, self._frozen, self._threads, given)
+            made = values_predictor(self._frozen, self._scaling, self._recipe, images, self._threads)
+            self._predictors[key] = made
         return self._predictors[key]
 
 

@@ -134,6 +134,12 @@ class Network:
         reads = [min(node.inputs) for node in self.nodes]
         return next((k for k in range(frozen, 0, -1) if min(reads[k:]) >= k), 0)
 
+    @property
+    def unfrozen(self) -> Network:
+        """Return the network without frozen layers: in prediction it is the same."""
+        nodes = tuple(dataclasses.replace(node, frozen=False) for node in self.nodes)
+        return dataclasses.replace(self, nodes=nodes)
+
     def after(self, value: int) -> Network:
         """Return the network of the nodes after a value, which is its input; weights keep their names."""
         shape = self.nodes[value - 1].shape

@@ -305,9 +305,8 @@ class Model:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
         made = self._made
         if made is None:
-            made = engines.make(
-                self.engine, self.network, self.scaling, Recipe(momentum=0.0), self.threads, placement=self.placement
-            )
+            parts = (self.network.unfrozen, self.scaling, Recipe(momentum=0.0), self.threads)
+            made = engines.make(self.engine, *parts, placement=self.placement)
             made.set_state(State(dict(self.weights), {}))
             self._keep("_made", made)
         return made

