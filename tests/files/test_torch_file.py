@@ -48,6 +48,9 @@ ARRAYS = {
     "fc.bias": np.array([0.5, -1.0], "<f4"),
 }
 
+ONE = np.ones(4, "<f4")
+GOOD = tensor(storage("0", 4), (4,))
+
 
 def saved(value: Any, *, zipped: bool, protocol: int = 2) -> bytes:
     """Return the bytes that PyTorch writes."""
@@ -142,6 +145,15 @@ def test_parameters_of_early_versions_are_read(way: str) -> None:
     same(torch_file.tensors(content, "a")[0], known)
 
 
+@pytest.mark.parametrize("way", WRITERS)
+def test_dictionaries_of_python_2_are_read(way: str) -> None:
+    """Python 2 wrote an OrderedDict as a call with a list of its pairs, and texts as bytes."""
+    pairs = b"](](U\x01b" + GOOD + b"e](U\x01a" + tensor(storage("1", 2), (2,)) + b"ee"
+    content = WRITERS[way](b"\x80\x02ccollections\nOrderedDict\n" + pairs + b"\x85R.", {"0": ONE, "1": ONE[:2]})
+    known = torch.load(io.BytesIO(content), weights_only=False)  # written above
+    same(torch_file.tensors(content, "a")[0], known)
+
+
 class Seen:
     """What Python's audit hook reports while it is switched on."""
 
@@ -162,8 +174,6 @@ class Attack:
         return self.call[0], self.call[1:]
 
 
-ONE = np.ones(4, "<f4")
-GOOD = tensor(storage("0", 4), (4,))
 VERSION_2 = b"ctorch._utils\n_rebuild_tensor_v2\n"
 FLOAT = b"ctorch\nFloatStorage\n"
 HOOKS = b"ccollections\nOrderedDict\n)R"
@@ -203,7 +213,7 @@ ATTACKS = {
     "dotted name": (b"\x80\x04" + text("torch") + text("os.system") + b"\x93.", "the name torch.os.system"),
     "path as a name": (b"\x80\x02c../../x\ny\n.", "the name ../../x.y"),
     "call of a storage type": (b"\x80\x02ctorch\nFloatStorage\nK\x01\x85R.", "a call"),
-    "call of OrderedDict": (b"\x80\x02ccollections\nOrderedDict\n]\x85R.", "a call"),
+    "call of OrderedDict": (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "a call"),
     "call of a tensor": (dictionary({"w": GOOD + b")R"}), "a call"),
     "call of a number": (b"\x80\x02K\x01)R.", "a call"),
     "state of a storage": (b"\x80\x02" + storage("0", 4) + b"}b.", "state for an object"),

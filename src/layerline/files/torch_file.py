@@ -272,6 +272,8 @@ def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
         match name, arguments:
             case _TorchName.ORDERED_DICT, ():
                 return {}
+            case _TorchName.ORDERED_DICT, (list() as pairs,) if all(map(_is_pair, pairs)):  # as Python 2 wrote it
+                return {text_of(key): value for key, value in pairs}
             case _TorchName.TENSOR, (_TorchStorage() as storage, offset, shape, strides):
                 return tensor(storage, offset, shape, strides)
             case _TorchName.TENSOR_V2, (_TorchStorage() as storage, offset, shape, strides, bool(), _, *more) if (
@@ -304,6 +306,10 @@ def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
         keys=int,
         persistent=persistent,
     )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], memoryview)
 
 
 def _checked(storage: _TorchStorage, offset: Any, shape: Any, strides: Any) -> _TorchTensor:

