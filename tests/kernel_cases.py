@@ -33,6 +33,7 @@ from layerline.compiler.kernels.batch_norm import (
 )
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.clip import ClipFactor, Squares
+from layerline.compiler.kernels.concatenation import Concatenate, ConcatenateBackward
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
 from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
@@ -50,6 +51,7 @@ from layerline.compiler.kernels.loss import LossTotal, Objective, Probabilities,
 from layerline.compiler.kernels.muon import Filters, MuonDirection
 from layerline.compiler.kernels.optimizers import HYPER_NAMES, AdamW, Follow, Sgd
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape, Unpool
+from layerline.compiler.kernels.product import Product, ProductSums, ScaledChannels
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.kernels.sum import Sum
@@ -132,6 +134,8 @@ DRAWN: Final[dict[str, Any]] = {
 
 BARE: Final = Plane(5, 4, 7)
 EDGED: Final = Plane(5, 4, 7, 1, 2, 0, 1)
+CENTERED: Final = Plane(5, 4, 7, 1, 1, 1, 1)
+ONE_PIXEL: Final = Plane(5, 1, 1, 1, 1, 1, 1)
 X: Final = Plane(3, 7, 6, 1, 1, 2, 1)
 STRIDED: Final = ConvShape(X, 22, (3, 2), (2, 1), (1, 2), (1, 1), (4, 6))
 GROUPED: Final = ConvShape(Plane(6, 6, 5, 1, 1, 1, 1), 8, (3, 3), (1, 1), (1, 1), (1, 1), (6, 5), groups=2)
@@ -517,7 +521,24 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(kernel, define.activation_back, 12, terms=lambda dy, dx=0.0: {"dx": abs(dx) + 2 * abs(dy)})
         for f in EVERY_FUNCTION for kernel in both(ActivationBackward(f, EDGED, BARE, EDGED))
     ),
-    Sum: (Case(lambda _: Sum(BARE, EDGED, Plane(5, 4, 7, 1, 1, 1, 1)), define.total, 1),),
+    Sum: (Case(lambda _: Sum(BARE, EDGED, CENTERED), define.total, 1),),
+    Product: tuple(Case(kernel, define.product, 2) for kernel in both(Product(BARE, EDGED, CENTERED))),
+    ScaledChannels: tuple(
+        Case(kernel, define.scaled_channels, 2) for kernel in both(ScaledChannels(ONE_PIXEL, BARE, EDGED))
+    ),
+    ProductSums: tuple(
+        Case(kernel, define.product_sums, 2 + 11) for kernel in both(ProductSums(BARE, EDGED, ONE_PIXEL))
+    ),
+    Concatenate: (
+        Case(lambda _: Concatenate((BARE, Plane(19, 4, 7, 0, 1, 2, 0), EDGED), Plane(29, 4, 7, 1, 1, 1, 1)),
+             define.concatenate, EXACT),
+        Case(lambda _: Concatenate((Plane(3, 1, 1), Plane(40, 1, 1)), Plane(43, 1, 1)), define.concatenate, EXACT),
+    ),
+    ConcatenateBackward: tuple(
+        Case(kernel, define.concatenate_back, 1)
+        for kernel in (*both(ConcatenateBackward(Plane(29, 4, 7, 1, 1, 1, 1), EDGED, 24)),
+                       *both(ConcatenateBackward(Plane(43, 1, 1), Plane(40, 1, 1), 3)))
+    ),
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
     Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
     Reorder: (

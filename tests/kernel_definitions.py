@@ -241,6 +241,31 @@ def total(a: Array, b: Array) -> Results:
     return {"y": a + b}
 
 
+def product(a: Array, b: Array, y: Array = 0.0) -> Results:
+    """y += a · b."""
+    return {"y": y + a * b}
+
+
+def scaled_channels(g: Array, x: Array, y: Array = 0.0) -> Results:
+    """y[c] += x[c] · g[c]."""
+    return {"y": y + x * g}
+
+
+def product_sums(dy: Array, x: Array, dg: Array = 0.0) -> Results:
+    """dg[c] += Σ_h Σ_w dy[c, h, w] · x[c, h, w]."""
+    return {"dg": dg + (dy * x).sum((2, 3), keepdims=True)}
+
+
+def concatenate(**xs: Array) -> Results:
+    """y = the channels of x0, x1, …, one after the other."""
+    return {"y": np.concatenate([xs[f"x{i}"] for i in range(sum(name[1:].isdigit() for name in xs))], 1)}
+
+
+def concatenate_back(k: Any, dy: Array, dx: Array = 0.0) -> Results:
+    """dx[c] += dy[first + c]."""
+    return {"dx": dx + dy[:, k.first : k.first + k.dx.channels]}
+
+
 def copy(x: Array, y: Array = 0.0) -> Results:
     """y += x."""
     return {"y": y + x}

@@ -1,9 +1,10 @@
-"""Activation functions with kinks: ReLU6 and HardSwish.
+"""Activation functions with kinks: ReLU6, HardSwish and HardSigmoid.
 
     ReLU6       min(max(x, 0), 6)           f′ = 1 where 0 < x < 6, else 0
     HardSwish   x · ReLU6(x + 3) / 6        f′ = 0 where x ≤ −3, 1 where x ≥ 3, else x / 3 + ½
+    HardSigmoid ReLU6(x + 3) / 6            f′ = 1/6 where −3 < x < 3, else 0
 
-(Howard et al. 2019, arXiv:1905.02244, equation 1, HardSwish.) At a kink f′ is PyTorch's. Everything is float32.
+(Howard et al. 2019, arXiv:1905.02244, equation 1, both.) At a kink f′ is PyTorch's. Everything is float32.
 """
 
 from __future__ import annotations
@@ -62,3 +63,22 @@ class HardSwishFunction(Activation):
         between = pen.add(pen.div(known, three), half)
         below_three = pen.select(pen.greater(three, known), between, one)
         return pen.select(pen.greater(known, pen.negative(three)), below_three, zero)
+
+
+@dataclass(frozen=True)
+class HardSigmoidFunction(Activation):
+    """ReLU6(x + 3) / 6."""
+
+    name: ClassVar[str] = "hard_sigmoid"
+
+    def forward(self, pen: Pen, x: Value) -> Value:
+        """Return f(x)."""
+        lanes = x.lanes
+        return pen.div(_clipped(pen, pen.add(x, pen.constant(3.0, lanes))), pen.constant(6.0, lanes))
+
+    def slope(self, pen: Pen, known: Value) -> Value:
+        """Return 1/6 between −3 and 3, else 0."""
+        lanes = known.lanes
+        zero, three, sixth = (pen.constant(number, lanes) for number in (0.0, 3.0, 1 / 6))
+        inside = pen.both(pen.greater(known, pen.negative(three)), pen.greater(three, known))
+        return pen.select(inside, sixth, zero)
