@@ -168,7 +168,7 @@ CASES = {
     "branch-outside": Case("ReLU\nBranch\nGate\nReLU\nBranch\nReLU\nEnd\nFlat\nFC classes"),
     "branch-in-repeat": Case("Concat\nRepeat 2\nReLU\nBranch\nReLU\nEnd\nBranch\nEnd\nFlat\nFC classes"),
     "concat-one-branch": Case("Concat\nReLU\nEnd\nFlat\nFC classes"),
-    "concat-empty": Case("Concat\nEnd\nConcat\nBranch\nBranch\nEnd\nFlat\nFC classes"),
+    "concat-empty": Case("Concat\nEnd\nGate\nConcat\nEnd\nEnd\nFlat\nFC classes"),
     "concat-no-end": Case("Concat\nReLU\nBranch\nReLU\nFlat\nFC classes"),
     "gate-empty": Case("Gate\nEnd\nFlat\nFC classes"),
     "branches-in-python": Case(
