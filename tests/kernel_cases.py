@@ -50,6 +50,12 @@ from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Objective, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.muon import Filters, MuonDirection
 from layerline.compiler.kernels.optimizers import HYPER_NAMES, AdamW, Follow, Sgd
+from layerline.compiler.kernels.piecewise_activations import (
+    HardSigmoidFunction,
+    HardSwishFunction,
+    ReLU6Function,
+    ReLUFunction,
+)
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape, Unpool
 from layerline.compiler.kernels.product import Product, ProductSums, ScaledChannels
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
@@ -166,7 +172,9 @@ SUMS: Final = [[[3, -2, 1, 4, 0], [30, 20, 40, 30, 20]], [[1, -5, 2, 1, 1], [20,
 WHOLE: Final = [*np.pad(np.sum(SUMS, 0), ((0, 0), (0, stride(5) - 5))).ravel().tolist(), IMAGES]
 """The same over all processes, as they lie, and the number of images."""
 RATES: Final = {"rate": 0.5, "adam_rate": 0.25, "adam_scale": 1.5}
-EVERY_FUNCTION: Final = (LeakyReLUFunction(0.1), SigmoidFunction(), TanhFunction(), SiLUFunction(), GELUFunction())
+EVERY_FUNCTION: Final = (LeakyReLUFunction(0.1), SigmoidFunction(), TanhFunction(), SiLUFunction(), GELUFunction(),
+                         ReLUFunction(), ReLU6Function(), HardSwishFunction(), HardSigmoidFunction())  # fmt: skip
+RELU: Final = ReLUFunction()
 
 
 def forward(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> ConvForward:
@@ -178,7 +186,7 @@ def forward(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> ConvFo
 
 def across(machine: Machine) -> ConvAcross:
     """Return a convolution with columns in the lanes, a window of two of them a value."""
-    plain = forward(GRAY, machine, Plane(5, 3, 4, 1, 1, 1, 1), relu=True, pool=(2, 2), places=True)
+    plain = forward(GRAY, machine, Plane(5, 3, 4, 1, 1, 1, 1), activation=ReLUFunction(), pool=(2, 2), places=True)
     lanes = machine.lanes_for(8)
     return ConvAcross(plain.conv, plain.columns, AcrossTile(2, 1, 8 // lanes, lanes))
 
@@ -386,8 +394,9 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     ConvForward: (
         Case(lambda m: forward(STRIDED, m, Plane(22, 4, 6, 1, 1, 1, 1)), define.conv, 2 + 18, convolved),
-        Case(lambda m: forward(GROUPED, m, Plane(8, 3, 2), bias=False, relu=True, pool=(2, 2), places=True),
+        Case(lambda m: forward(GROUPED, m, Plane(8, 3, 2), bias=False, activation=RELU, pool=(2, 2), places=True),
              define.conv, 2 + 27, convolved),
+        Case(lambda m: forward(GROUPED, m, Plane(8, 6, 5), activation=ReLU6Function()), define.conv, 2 + 27, convolved),
     ),
     ConvAcross: (Case(across, define.conv, 2 + 9, convolved, lanes=4),),
     ConvFilters: (
@@ -410,7 +419,7 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     WinogradForward: (
         Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 6, 9, 1, 0, 0, 1)), define.conv, 2 + 400, convolved),
-        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, relu=True, pool=(2, 2), places=True),
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, activation=RELU, pool=(2, 2), places=True),
              define.conv, 2 + 400, convolved),
         Case(lambda m: winograd_of(FIVE, m, Plane(4, 3, 6)), define.conv, 2 + 400, convolved),
         Case(lambda m: winograd_of(SMALL, m, Plane(3, 2, 3)), define.conv, 2 + 100, convolved),
@@ -444,6 +453,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),
+        Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7), activation=ReLU6Function()), define.depthwise, 8,
+             a_channel),
     ),
     DepthwiseFilters: (
         Case(lambda _: DepthwiseFilters(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise_filters, 2 + 2 * 21,
