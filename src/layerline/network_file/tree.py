@@ -364,7 +364,7 @@ class _Reader:
         form = block.form
         separator = form.separator.name if form and form.separator else ""
         may_be_empty = form is not None and form.may_be_empty
-        if not any(block.branches) and (len(block.branches) == 1 or may_be_empty):
+        if block.branches == [[]]:
             self._refuse_empty(block, "is empty")
         elif not block.branches[-1] and not may_be_empty:
             self._refuse_empty(block, f"has an empty {separator}")
