@@ -33,6 +33,7 @@ from layerline.compiler.kernels.batch_norm import (
 )
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.clip import ClipFactor, Squares
+from layerline.compiler.kernels.concatenation import Concatenate, ConcatenateBackward
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
 from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
@@ -49,7 +50,14 @@ from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Objective, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.muon import Filters, MuonDirection
 from layerline.compiler.kernels.optimizers import HYPER_NAMES, AdamW, Follow, Sgd
+from layerline.compiler.kernels.piecewise_activations import (
+    HardSigmoidFunction,
+    HardSwishFunction,
+    ReLU6Function,
+    ReLUFunction,
+)
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, PoolShape, Unpool
+from layerline.compiler.kernels.product import Product, ProductSums, ScaledChannels
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.kernels.sum import Sum
@@ -132,6 +140,8 @@ DRAWN: Final[dict[str, Any]] = {
 
 BARE: Final = Plane(5, 4, 7)
 EDGED: Final = Plane(5, 4, 7, 1, 2, 0, 1)
+CENTERED: Final = Plane(5, 4, 7, 1, 1, 1, 1)
+ONE_PIXEL: Final = Plane(5, 1, 1, 1, 1, 1, 1)
 X: Final = Plane(3, 7, 6, 1, 1, 2, 1)
 STRIDED: Final = ConvShape(X, 22, (3, 2), (2, 1), (1, 2), (1, 1), (4, 6))
 GROUPED: Final = ConvShape(Plane(6, 6, 5, 1, 1, 1, 1), 8, (3, 3), (1, 1), (1, 1), (1, 1), (6, 5), groups=2)
@@ -162,7 +172,9 @@ SUMS: Final = [[[3, -2, 1, 4, 0], [30, 20, 40, 30, 20]], [[1, -5, 2, 1, 1], [20,
 WHOLE: Final = [*np.pad(np.sum(SUMS, 0), ((0, 0), (0, stride(5) - 5))).ravel().tolist(), IMAGES]
 """The same over all processes, as they lie, and the number of images."""
 RATES: Final = {"rate": 0.5, "adam_rate": 0.25, "adam_scale": 1.5}
-EVERY_FUNCTION: Final = (LeakyReLUFunction(0.1), SigmoidFunction(), TanhFunction(), SiLUFunction(), GELUFunction())
+EVERY_FUNCTION: Final = (LeakyReLUFunction(0.1), SigmoidFunction(), TanhFunction(), SiLUFunction(), GELUFunction(),
+                         ReLUFunction(), ReLU6Function(), HardSwishFunction(), HardSigmoidFunction())  # fmt: skip
+RELU: Final = ReLUFunction()
 
 
 def forward(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> ConvForward:
@@ -174,7 +186,7 @@ def forward(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> ConvFo
 
 def across(machine: Machine) -> ConvAcross:
     """Return a convolution with columns in the lanes, a window of two of them a value."""
-    plain = forward(GRAY, machine, Plane(5, 3, 4, 1, 1, 1, 1), relu=True, pool=(2, 2), places=True)
+    plain = forward(GRAY, machine, Plane(5, 3, 4, 1, 1, 1, 1), activation=ReLUFunction(), pool=(2, 2), places=True)
     lanes = machine.lanes_for(8)
     return ConvAcross(plain.conv, plain.columns, AcrossTile(2, 1, 8 // lanes, lanes))
 
@@ -382,8 +394,9 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     ConvForward: (
         Case(lambda m: forward(STRIDED, m, Plane(22, 4, 6, 1, 1, 1, 1)), define.conv, 2 + 18, convolved),
-        Case(lambda m: forward(GROUPED, m, Plane(8, 3, 2), bias=False, relu=True, pool=(2, 2), places=True),
+        Case(lambda m: forward(GROUPED, m, Plane(8, 3, 2), bias=False, activation=RELU, pool=(2, 2), places=True),
              define.conv, 2 + 27, convolved),
+        Case(lambda m: forward(GROUPED, m, Plane(8, 6, 5), activation=ReLU6Function()), define.conv, 2 + 27, convolved),
     ),
     ConvAcross: (Case(across, define.conv, 2 + 9, convolved, lanes=4),),
     ConvFilters: (
@@ -406,7 +419,7 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     WinogradForward: (
         Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 6, 9, 1, 0, 0, 1)), define.conv, 2 + 400, convolved),
-        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, relu=True, pool=(2, 2), places=True),
+        Case(lambda m: winograd_of(UNEVEN, m, Plane(21, 3, 4), bias=False, activation=RELU, pool=(2, 2), places=True),
              define.conv, 2 + 400, convolved),
         Case(lambda m: winograd_of(FIVE, m, Plane(4, 3, 6)), define.conv, 2 + 400, convolved),
         Case(lambda m: winograd_of(SMALL, m, Plane(3, 2, 3)), define.conv, 2 + 100, convolved),
@@ -440,6 +453,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),
+        Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7), activation=ReLU6Function()), define.depthwise, 8,
+             a_channel),
     ),
     DepthwiseFilters: (
         Case(lambda _: DepthwiseFilters(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise_filters, 2 + 2 * 21,
@@ -517,7 +532,24 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(kernel, define.activation_back, 12, terms=lambda dy, dx=0.0: {"dx": abs(dx) + 2 * abs(dy)})
         for f in EVERY_FUNCTION for kernel in both(ActivationBackward(f, EDGED, BARE, EDGED))
     ),
-    Sum: (Case(lambda _: Sum(BARE, EDGED, Plane(5, 4, 7, 1, 1, 1, 1)), define.total, 1),),
+    Sum: (Case(lambda _: Sum(BARE, EDGED, CENTERED), define.total, 1),),
+    Product: tuple(Case(kernel, define.product, 2) for kernel in both(Product(BARE, EDGED, CENTERED))),
+    ScaledChannels: tuple(
+        Case(kernel, define.scaled_channels, 2) for kernel in both(ScaledChannels(ONE_PIXEL, BARE, EDGED))
+    ),
+    ProductSums: tuple(
+        Case(kernel, define.product_sums, 2 + 11) for kernel in both(ProductSums(BARE, EDGED, ONE_PIXEL))
+    ),
+    Concatenate: (
+        Case(lambda _: Concatenate((BARE, Plane(19, 4, 7, 0, 1, 2, 0), EDGED), Plane(29, 4, 7, 1, 1, 1, 1)),
+             define.concatenate, EXACT),
+        Case(lambda _: Concatenate((Plane(3, 1, 1), Plane(40, 1, 1)), Plane(43, 1, 1)), define.concatenate, EXACT),
+    ),
+    ConcatenateBackward: tuple(
+        Case(kernel, define.concatenate_back, 1)
+        for kernel in (*both(ConcatenateBackward(Plane(29, 4, 7, 1, 1, 1, 1), EDGED, 24)),
+                       *both(ConcatenateBackward(Plane(43, 1, 1), Plane(40, 1, 1), 3)))
+    ),
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
     Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
     Reorder: (

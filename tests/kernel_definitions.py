@@ -92,7 +92,12 @@ def conv(k: Any, x: Array, w: Array, b: Array = 0.0) -> Results:
     windows = y[:, :, : P * i, : Q * j].reshape(len(x), -1, P, i, Q, j).swapaxes(3, 4).reshape(len(x), -1, P, Q, i * j)
     largest = windows.max(-1)
     at = np.array([a * s.stride[0] * s.x.pitch + c * s.stride[1] * s.x.channels for a, c in np.ndindex(i, j)])
-    return {"y": np.maximum(largest, 0) if k.conv.relu else largest, "at": at[windows.argmax(-1)]}
+    return {"y": activated(k.conv.activation, largest), "at": at[windows.argmax(-1)]}
+
+
+def activated(function: Any, y: Array) -> Array:
+    """Return y after the activation that is fused into a convolution."""
+    return y if function is None else FUNCTIONS[function.name](function, y)
 
 
 def conv_filters(k: Any, x: Array, dy: Array, at: Array | None = None, dw: Array = 0.0) -> Results:
@@ -114,8 +119,9 @@ def conv_input(k: Any, dy: Array, w: Array, at: Array | None = None, dx: Array =
 
 
 def depthwise(k: Any, x: Array, w: Array, b: Array = 0.0) -> Results:
-    """y[c, p, q] = b[c] + Σ w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]."""
-    return {"y": np.reshape(b, (-1, 1, 1)) + np.einsum("ncpqrs,cirs->ncpq", patches(k.shape, x), w)}
+    """y[c, p, q] = b[c] + Σ w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]; the activation."""
+    y = np.reshape(b, (-1, 1, 1)) + np.einsum("ncpqrs,cirs->ncpq", patches(k.shape, x), w)
+    return {"y": activated(k.activation, y)}
 
 
 def depthwise_filters(k: Any, x: Array, dy: Array, dw: Array) -> Results:
@@ -215,15 +221,23 @@ FUNCTIONS = {
     "tanh": lambda _, x: np.tanh(x),
     "silu": lambda _, x: x * sigmoid(x),
     "gelu": lambda _, x: x * normal(x),
+    "relu": lambda _, x: np.maximum(x, 0),
+    "relu6": lambda _, x: np.clip(x, 0, 6),
+    "hard_swish": lambda _, x: x * np.clip(x + 3, 0, 6) / 6,
+    "hard_sigmoid": lambda _, x: np.clip(x + 3, 0, 6) / 6,
 }
 SLOPES = {
     "leaky_relu": lambda f, y: np.where(y > 0, 1, f.negative_slope),
     "sigmoid": lambda _, y: y * (1 - y),
     "tanh": lambda _, y: 1 - y**2,
     "silu": lambda _, x: sigmoid(x) * (1 + x * (1 - sigmoid(x))),
+    "relu": lambda _, y: np.where(y > 0, 1, 0),
+    "relu6": lambda _, y: np.where((y > 0) & (y < 6), 1, 0),
+    "hard_swish": lambda _, x: np.where(x > 3, 1, np.where(x < -3, 0, x / 3 + 0.5)),
+    "hard_sigmoid": lambda _, x: np.where(np.abs(x) < 3, 1 / 6, 0),
     "gelu": lambda _, x: normal(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
 }
-"""From y for the first three, from x for the others."""
+"""From y or from x, as `from_result` of the function says."""
 
 
 def activation(k: Any, x: Array) -> Results:
@@ -239,6 +253,31 @@ def activation_back(k: Any, dy: Array, known: Array, dx: Array = 0.0) -> Results
 def total(a: Array, b: Array) -> Results:
     """y = a + b."""
     return {"y": a + b}
+
+
+def product(a: Array, b: Array, y: Array = 0.0) -> Results:
+    """y += a · b."""
+    return {"y": y + a * b}
+
+
+def scaled_channels(g: Array, x: Array, y: Array = 0.0) -> Results:
+    """y[c] += x[c] · g[c]."""
+    return {"y": y + x * g}
+
+
+def product_sums(dy: Array, x: Array, dg: Array = 0.0) -> Results:
+    """dg[c] += Σ_h Σ_w dy[c, h, w] · x[c, h, w]."""
+    return {"dg": dg + (dy * x).sum((2, 3), keepdims=True)}
+
+
+def concatenate(**xs: Array) -> Results:
+    """y = the channels of x0, x1, …, one after the other."""
+    return {"y": np.concatenate([xs[f"x{i}"] for i in range(sum(name[1:].isdigit() for name in xs))], 1)}
+
+
+def concatenate_back(k: Any, dy: Array, dx: Array = 0.0) -> Results:
+    """dx[c] += dy[first + c]."""
+    return {"dx": dx + dy[:, k.first : k.first + k.dx.channels]}
 
 
 def copy(x: Array, y: Array = 0.0) -> Results:

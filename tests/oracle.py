@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 MARGIN = 1e-5
 """Below it, float32 and float64 may disagree on the side of a ReLU or on the winner of a pool."""
 FUNCTIONS = (nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Mish)
-KINKS = {nn.ReLU: (0.0,), nn.LeakyReLU: (0.0,), nn.ELU: (0.0,), nn.ReLU6: (0.0, 6.0), nn.Hardswish: (-3.0, 3.0)}
+KINKS = {nn.ReLU: (0.0,), nn.LeakyReLU: (0.0,), nn.ELU: (0.0,), nn.ReLU6: (0.0, 6.0), nn.Hardswish: (-3.0, 3.0),
+         nn.Hardsigmoid: (-3.0, 3.0)}  # fmt: skip
 """Where the derivative of a function jumps."""
 FUNCTION_UNITS = 4
 """The error that elementary functions state, in units in the last place."""

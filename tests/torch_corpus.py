@@ -481,6 +481,7 @@ def wide_activations():
     return nn.Sequential(
         *(nn.Conv2d(3, 4, 3), nn.SiLU(inplace=True), nn.Conv2d(4, 4, 1), nn.Mish(), nn.Conv2d(4, 4, 1), nn.ELU(0.7)),
         *(nn.Conv2d(4, 4, 1), nn.Hardtanh(0.0, 6.0), nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.Conv2d(4, 4, 1), nn.Tanh()),
+        *(nn.Conv2d(4, 4, 1), nn.Hardsigmoid()),
         *(nn.Conv2d(4, 4, 1), nn.GELU(), nn.Conv2d(4, 4, 1), nn.Sigmoid(), nn.Identity(), nn.AdaptiveMaxPool2d(1)),
         *(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 3), nn.LogSoftmax(dim=1)),
     )
@@ -592,13 +593,7 @@ def same_pad_convolution():
     return nn.Sequential(SamePadConv(3, 4, 3, 2), nn.ReLU(), SamePadConv(4, 4, 3, 2), nn.Flatten(), nn.Linear(64, 3))
 
 
-# What cannot be carried over.
-
-
-@refused(
-    (3, 32, 32),
-    ("fire", "cat): a network file has no equivalent"),
-)
+@carried(3, 32, 32)
 def squeezenet_fire():
     class Fire(nn.Module):
         def __init__(self):
@@ -614,7 +609,7 @@ def squeezenet_fire():
     return nn.Sequential(OrderedDict(fire=Fire(), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(16, 3)))
 
 
-@refused((3, 16, 16), ("forward (cat)", "no equivalent"))
+@carried(3, 16, 16)
 class DenseNetLike(nn.Module):
     def __init__(self):
         super().__init__()
@@ -628,7 +623,7 @@ class DenseNetLike(nn.Module):
         return self.fc(y.view(y.size(0), -1))
 
 
-@refused((3, 16, 16), ("se (mul)", "no equivalent"), ("se (x.view)", "3×1×1 of 3"))
+@carried(3, 16, 16)
 def squeeze_and_excitation():
     class SE(nn.Module):
         def __init__(self):
@@ -641,6 +636,115 @@ def squeeze_and_excitation():
             return x * self.fc(y).view(b, c, 1, 1)
 
     return nn.Sequential(OrderedDict(se=SE(), flat=nn.Flatten(), fc=nn.Linear(768, 3)))
+
+
+@carried(3, 16, 16)
+class DenseBlock(nn.Module):
+    """A list of all values so far is concatenated again and again, as in torchvision's DenseNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(3 + 4 * i, 4, 3, padding=1) for i in range(3)])
+        self.bottlenecks = nn.ModuleList([nn.Conv2d(4, 4, 1) for _ in range(3)])
+        self.fc = nn.Linear(15, 5)
+
+    def forward(self, x):
+        features = [x]
+        for conv, bottleneck in zip(self.convs, self.bottlenecks, strict=True):
+            features.append(F.relu(bottleneck(F.relu(conv(torch.cat(features, 1))))))
+        return self.fc(torch.cat(features, 1).mean((2, 3)))
+
+
+class InceptionBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.branch1 = nn.Conv2d(channels, 5, 1)
+        self.branch2 = nn.Sequential(nn.Conv2d(channels, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 3, padding=1))
+        self.split = nn.Conv2d(channels, 3, 1)
+        self.left = nn.Conv2d(3, 2, (1, 3), padding=(0, 1))
+        self.right = nn.Conv2d(3, 2, (3, 1), padding=(1, 0))
+        self.pooled = nn.Conv2d(channels, 6, 1)
+
+    def forward(self, x):
+        y = self.split(x)
+        wide = torch.cat([self.left(y), self.right(y)], dim=-3)
+        pooled = self.pooled(F.avg_pool2d(x, 3, stride=1, padding=1))
+        return torch.concat((self.branch1(x), self.branch2(x), wide, pooled), 1)
+
+
+@carried(3, 16, 16)
+def inception():
+    """Four branches of the same value, one of which parts again."""
+    blocks = (InceptionBlock(3), nn.ReLU(), InceptionBlock(19), nn.ReLU())
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(19, 3))
+
+
+class SqueezeByConv(nn.Module):
+    """As torchvision's SqueezeExcitation; the other layers of students' code."""
+
+    def __init__(self, channels, how):
+        super().__init__()
+        self.how = how
+        self.squeeze = nn.Conv2d(channels, 2, 1)
+        self.excite = nn.Conv2d(2, channels, 1)
+
+    def forward(self, x):
+        scale = self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True))))
+        if self.how == "in place":
+            x = x * F.hardsigmoid(scale)
+            x *= torch.sigmoid(x)
+            return x
+        return torch.mul(torch.sigmoid(scale).expand_as(x), x)
+
+
+@carried(3, 12, 12)
+def squeeze_by_conv():
+    """Products of every spelling, in a residual block and outside, also with factors for every value."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+            self.norm = nn.BatchNorm2d(4)
+            self.se = SqueezeByConv(4, "expanded")
+
+        def forward(self, x):
+            return x + self.se(self.norm(self.conv(x)))
+
+    return nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), Block(), nn.ReLU(), SqueezeByConv(4, "in place")),
+        *(nn.Flatten(), nn.Linear(400, 3)),
+    )
+
+
+@carried(3, 12, 12)
+def squeeze_by_linear():
+    """The usual SELayer: view, two Linear without bias in a Sequential, view, expand_as."""
+
+    class SELayer(nn.Module):
+        def __init__(self, channel, reduction=2):
+            super().__init__()
+            self.avg_pool = nn.AdaptiveAvgPool2d(1)
+            self.fc = nn.Sequential(
+                nn.Linear(channel, channel // reduction, bias=False),
+                nn.ReLU(inplace=True),
+                nn.Linear(channel // reduction, channel, bias=False),
+                nn.Sigmoid(),
+            )
+
+        def forward(self, x):
+            b, c, _, _ = x.size()
+            y = self.avg_pool(x).view(b, c)
+            y = self.fc(y).view(b, c, 1, 1)
+            return x * y.expand_as(x)
+
+    return nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.ReLU(), SELayer(4), nn.Conv2d(4, 6, 3, 2), SELayer(6)),
+        *(nn.Flatten(), nn.Linear(96, 3)),
+    )
+
+
+# What cannot be carried over.
 
 
 @refused(
@@ -660,7 +764,7 @@ def group_norm_and_prelu():
     ("norm (LayerNorm)", "only normalization"),
     ("pwconv1 (Linear)", "each row"),
     ("pwconv2 (Linear)", "each row"),
-    ("forward (mul)", "no equivalent"),
+    ("forward (mul)", "by a number or a parameter"),
 )
 class ConvNextLike(nn.Module):
     def __init__(self):
@@ -676,6 +780,65 @@ class ConvNextLike(nn.Module):
         y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
         y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
         return self.head((x + y.permute(0, 3, 1, 2)).mean([-2, -1]))
+
+
+@refused(
+    (3, 8, 8),
+    ("forward (mul)", "neither of which is computed from the other; only x * g(x) is available"),
+)
+class GatedLinear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(144, 2)
+
+    def forward(self, x):
+        return self.fc((self.a(x) * torch.sigmoid(self.b(x))).flatten(1))
+
+
+@refused((3, 8, 8), ("forward (cat)", "dim=2: only channels, dim=1, can be concatenated"))
+class ConcatenatesRows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(288, 2)
+
+    def forward(self, x):
+        return self.fc(torch.cat([self.a(x), self.b(x)], 2).flatten(1))
+
+
+@refused(
+    (3, 8, 8),
+    ("forward (mul)", "it multiplies a value by itself"),
+    ("forward (mul)", "it multiplies 4×6×6 and 1×6×6; a product needs equal shapes, or C×H×W and C×1×1"),
+)
+class ProductsOfThemselves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.mask = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1)
+        self.fc = nn.Linear(288, 2)
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x * torch.sigmoid(self.mask(x))
+        x = x * x
+        return self.fc(torch.cat([x, x], 1).flatten(1))
+
+
+@refused(
+    (3, 8, 8), ("forward (x.view)", "it makes an image of a vector; only factors for a product, x * g(x), can be one")
+)
+class FromVector(nn.Module):
+    """A vector that two operations use cannot become an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.squeeze, self.excite, self.fc = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        y = self.squeeze(x.mean((2, 3)))
+        gated = x * torch.sigmoid(self.excite(y)).view(-1, 3, 1, 1)
+        return self.fc(gated.mean((2, 3)) + y)
 
 
 @refused((1, 13, 13), ("1 (MaxPool2d)", "differs between opposite sides"))
@@ -997,7 +1160,7 @@ class PermutesAndShifts(nn.Module):
         return self.fc(self.conv(x.permute(0, 3, 1, 2) + 0.5).flatten(1))
 
 
-@refused((3, 8, 8), ("forward (mul)", "a network file has no equivalent: values can only be added: x + y"))
+@refused((3, 8, 8), ("forward (mul)", "it multiplies by a number or a parameter; only two values that layers compute"))
 class MultipliesLogits(nn.Module):
     """Not the images: nothing can be prepared instead."""
 
@@ -1012,7 +1175,7 @@ class MultipliesLogits(nn.Module):
 @refused(
     (3, 8, 8),
     ("forward (mul)", "it is computed in training mode only; only dropout, BatchNorm and a last softmax may depend on"),
-    ("forward (mul)", "no equivalent"),
+    ("forward (mul)", "by a number or a parameter"),
 )
 class DoublesInTraining(nn.Module):
     def __init__(self):
@@ -1064,7 +1227,7 @@ def other_padding_and_dilation():
     )
 
 
-@refused((3, 8, 8), ("a (Conv2d)", "several branches that do not join in one sum"))
+@refused((3, 8, 8), ("a (Conv2d)", "several branches that do not join in one place"))
 class CrossedBranches(nn.Module):
     """Three values, summed in a way that no nesting of two branches gives."""
 

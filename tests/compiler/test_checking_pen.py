@@ -128,6 +128,11 @@ LONGER: Final = {
     "SoftmaxLoss": "n",
     "BiasSum": "n",
     "Sum": "h",
+    "Product": "h",
+    "ScaledChannels": "h",
+    "ProductSums": "h",
+    "Concatenate": "h",
+    "ConcatenateBackward": "h",
     "Masked": "h",
     "DropoutMask": "chunk",
     "Reduce": "shard",
@@ -174,7 +179,7 @@ def test_a_loop_that_runs_once_too_often_is_found(kernel: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("kernel", ["Load", "ConvForward", "ConvFilters", "ConvInput", "DepthwiseInput", "PoolForward",
-                                    "AverageForward", "BatchNormForward", "ReLUBackward", "BiasSum"])  # fmt: skip
+                                    "AverageForward", "BatchNormForward", "Concatenate", "BiasSum"])  # fmt: skip
 def test_an_offset_that_is_wrong_is_found(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images too far from each other, and images that begin an element too early."""
     planted = of_class(kernel)

@@ -148,6 +148,19 @@ Conv 6 1
 SiLU
 End
 Pool 2
+Concat
+Conv 5 1
+Branch
+Branch
+AvgPool 3 1 1
+End
+Gate
+GlobalPool
+HardSigmoid
+End
+Gate
+Conv 17 1
+End
 GELU
 AvgPool 2
 Tanh

@@ -233,8 +233,8 @@ def test_a_program_that_breaks_a_rule_is_refused(wrong: str) -> None:
     """The refusal names the pass, the op, the buffer, what is wrong with it, and the rule."""
     make, rule, message = BROKEN[wrong]
     with pytest.raises(AssertionError) as refused:
-        check(make(), "fuse_relu")
-    assert re.fullmatch(rf"after fuse_relu: {message} \(rule {rule} of compiler/spec.py\)", str(refused.value))
+        check(make(), "fuse_activation")
+    assert re.fullmatch(rf"after fuse_activation: {message} \(rule {rule} of compiler/spec.py\)", str(refused.value))
 
 
 def test_every_rule_has_a_program_that_breaks_it() -> None:

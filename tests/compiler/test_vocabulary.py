@@ -26,7 +26,7 @@ from layerline.compiler.kernels.activations import (
 )
 from layerline.compiler.kernels.dropout import DropoutMask, MaskedChannels, mask_size
 from layerline.compiler.kernels.exponential_activations import ELUFunction, MishFunction
-from layerline.compiler.kernels.piecewise_activations import HardSwishFunction, ReLU6Function
+from layerline.compiler.kernels.piecewise_activations import HardSigmoidFunction, HardSwishFunction, ReLU6Function
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, capacity
 from layerline.data.dataset import ImageSet, Scaling, Split
@@ -132,6 +132,7 @@ PYTORCHS = {
     "silu": (SiLUFunction(), torch.nn.functional.silu),
     "relu6": (ReLU6Function(), torch.nn.functional.relu6),
     "hard swish": (HardSwishFunction(), torch.nn.functional.hardswish),
+    "hard sigmoid": (HardSigmoidFunction(), torch.nn.functional.hardsigmoid),
     "elu": (ELUFunction(0.7), lambda x: torch.nn.functional.elu(x, 0.7)),
     "mish": (MishFunction(), torch.nn.functional.mish),
     "gelu": (GELUFunction(), torch.nn.functional.gelu),
@@ -310,6 +311,21 @@ EVERYTHING = """
     End
     Pool 3 2 same
     Mish
+    Concat
+    Branch
+      Conv 5 3 padding=same
+      HardSigmoid
+    Branch
+      AvgPool 3 1 same
+    End
+    Gate
+      GlobalPool
+      Conv 29 1
+      Sigmoid
+    End
+    Gate
+      Conv 29 1
+    End
     Conv 20 3 padding=same
     ReLU6
     Residual

@@ -188,6 +188,7 @@ FORMULAS = {
     "Tanh": math.tanh,
     "Sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "ReLU6": lambda x: min(max(x, 0.0), 6.0),
+    "HardSigmoid": lambda x: min(max(x + 3, 0.0), 6.0) / 6,
     "HardSwish": lambda x: x * min(max(x + 3, 0.0), 6.0) / 6,
     "ELU 0.5": lambda x: x if x > 0 else 0.5 * (math.exp(x) - 1),
     "Mish": lambda x: x * math.tanh(math.log(1 + math.exp(x))),

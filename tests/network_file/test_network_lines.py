@@ -24,6 +24,7 @@ LINES = {
         "Dropout2d 0.25",
         "Dropout2d",
         "Hardswish",
+        "Hardsigmoid",
         "PReLU",
         "SELU",
         "GroupNorm 8 32",

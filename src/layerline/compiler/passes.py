@@ -1,6 +1,6 @@
 """Optimization passes: each is a function Program → Program, and `spec.check` runs after each that changed it.
 
-fuse_relu     conv; relu                →  conv_relu
+fuse_activation  conv; relu             →  conv_relu; the same with ReLU6
 fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
 winograd      conv; its gradients       →  Winograd's, by transformed tiles (winograd_pass.py)
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
@@ -17,13 +17,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
+from layerline.compiler.kernels.activations import ActivationBackward, ActivationForward
 from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
 from layerline.compiler.kernels.conv_few_taps import few_taps
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
 from layerline.compiler.kernels.conv_pooled import pooled_filters, pooled_input
+from layerline.compiler.kernels.depthwise import DepthwiseForward
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, forward_tile, input_tile
+from layerline.compiler.kernels.piecewise_activations import ReLUFunction
 from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward, ReLUForward
 from layerline.compiler.kernels.split import SplitPlanes, as_planes
@@ -35,6 +38,8 @@ from layerline.compiler.spec import check
 from layerline.compiler.winograd_pass import winograd
 
 if TYPE_CHECKING:
+    from layerline.compiler.kernel import Kernel
+    from layerline.compiler.kernels.activations import Activation
     from layerline.compiler.kernels.conv_formula import Convolution
     from layerline.compiler.machine import Machine
 
@@ -81,18 +86,37 @@ def _replace_ops(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program
     return replace(program, ops=tuple(new for op in program.ops for new in changes.get(op, (op,))))
 
 
-def fuse_relu(program: Program, _: Machine) -> Program:
-    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y."""
+def fuse_activation(program: Program, _: Machine) -> Program:
+    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y; relu6 also after a depthwise one."""
     uses = _DefUse(program)
     changes: dict[Op, tuple[Op, ...]] = {}
-    for relu in [op for op in program.ops if isinstance(op.kernel, ReLUForward)]:
-        y, z = relu["x"], relu["y"]
-        conv = uses.writer(y)
-        if conv and isinstance(conv.kernel, ConvForward) and uses.readers(y) == [relu] and z.plane:
-            kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, relu=True, y=z.plane))
-            changes[conv] = (Op(kernel, tuple(z if b == y else b for b in conv.buffers)),)
-            changes[relu] = ()
+    for op in program.ops:
+        activation = _fusable(op)
+        conv = uses.writer(op["x"]) if activation else None
+        if activation is None or conv is None or uses.readers(op["x"]) != [op] or op["y"].plane is None:
+            continue
+        kernel: Kernel | None = None
+        if isinstance(conv.kernel, ConvForward):
+            kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, activation=activation, y=op["y"].plane))
+        elif isinstance(conv.kernel, DepthwiseForward) and not isinstance(op.kernel, ReLUForward):
+            kernel = replace(conv.kernel, activation=activation, y=op["y"].plane)
+        if kernel:
+            changes[conv] = (Op(kernel, tuple(op["y"] if b == op["x"] else b for b in conv.buffers)),)
+            changes[op] = ()
     return _replace_ops(program, changes)
+
+
+def _fusable(op: Op) -> Activation | None:
+    """Return the function of an op that a convolution can apply in its registers."""
+    if isinstance(op.kernel, ReLUForward):
+        return ReLUFunction()
+    return op.kernel.function if isinstance(op.kernel, ActivationForward) and op.kernel.function.fuses else None
+
+
+def _passes_gradient(op: Op) -> bool:
+    """Whether an op is the backward pass of such a function."""
+    kernel = op.kernel
+    return isinstance(kernel, ReLUBackward) or (isinstance(kernel, ActivationBackward) and kernel.function.fuses)
 
 
 def fuse_pool(program: Program, machine: Machine) -> Program:
@@ -122,7 +146,7 @@ def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
         and conv.kernel.conv.pool == (1, 1)
         and not conv.kernel.conv.places
     )
-    others = [op for op in uses.readers(pool["x"]) if op != pool and not isinstance(op.kernel, ReLUBackward)]
+    others = [op for op in uses.readers(pool["x"]) if op != pool and not _passes_gradient(op)]
     return disjoint and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 
 
@@ -145,15 +169,18 @@ def _fuse_pool(program: Program, conv: Op, pool: Op, machine: Machine) -> Progra
 
 
 def _pooled_backward(program: Program, conv: Convolution, pool: Op, back: Op, machine: Machine) -> Program:
-    """Move the ReLU's backward pass before the pool's, and compute the convolution's gradients over the pooled
+    """Move the activation's backward pass before the pool's, and compute the convolution's gradients over the pooled
     positions."""
     u, at, g, dy = pool["y"], pool["at"], back["dy"], back["dx"]
     changes: dict[Op, tuple[Op, ...]] = {back: ()}
     uses = _DefUse(program)
-    relu = next((op for op in uses.readers(dy) if isinstance(op.kernel, ReLUBackward)), None)
-    if relu:
-        dy, masked = relu["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
-        changes[relu] = (Op(ReLUBackward(conv.y, conv.y), (g, u, masked)),)
+    activation = next((op for op in uses.readers(dy) if _passes_gradient(op)), None)
+    if activation:
+        dy, masked = activation["dx"], Buffer(g.name + "_masked", g.size, Per.IMAGE, plane=conv.y)
+        smaller: Kernel = ReLUBackward(conv.y, conv.y)
+        if isinstance(activation.kernel, ActivationBackward):
+            smaller = ActivationBackward(activation.kernel.function, conv.y, conv.y, conv.y)
+        changes[activation] = (Op(smaller, (g, u, masked)),)
         g = masked
     for op in uses.readers(dy):
         if isinstance(op.kernel, BiasSum):
@@ -303,9 +330,9 @@ def group_images(program: Program, machine: Machine) -> Program:
 
 
 PASSES: Final = (
-    fuse_relu,
+    fuse_activation,
     fuse_pool,
-    fuse_relu,
+    fuse_activation,
     winograd,
     fuse_update,
     fuse_copies,
@@ -314,4 +341,4 @@ PASSES: Final = (
     filters_in_lanes,
     group_images,
 )
-"""In order; fuse_relu runs twice, for a ReLU after the pool."""
+"""In order; fuse_activation runs twice, for one after the pool."""

@@ -94,6 +94,15 @@ class HardSwish(Pointwise):
 
 @final
 @dataclass(frozen=True)
+class HardSigmoid(Pointwise):
+    """y = min(max(x + 3, 0), 6) / 6."""
+
+    kind: ClassVar[str] = "hard_sigmoid"
+    word: ClassVar[Word] = Word("HardSigmoid")
+
+
+@final
+@dataclass(frozen=True)
 class ELU(Pointwise):
     """y = x where x > 0, else alpha · (e^x − 1)."""
 

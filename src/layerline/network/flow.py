@@ -30,8 +30,6 @@ class _At:
     """The shapes up to here, for messages."""
     learns: int = 0
     """The first line or block before it that is not frozen; 0: everything before it is."""
-    frozen_until: int = 0
-    """The line of the End of the last Freeze before it; 0: there is none."""
 
 
 @final
@@ -85,10 +83,10 @@ class Flow:
     def _freeze(self, block: Block, inside: str, position: int) -> int:
         """Walk through a Freeze, where everything before it is frozen; return the next position."""
         if self._at.learns:
-            self._mistakes.add(block.span, _learns_before(block, self._at))
+            self._mistakes.add(block.span, _learns_before(block, self._at.learns))
         outer, self._freezing = self._freezing, True
         position = self.walk(block.branches[0], inside, position)
-        self._freezing, self._at.frozen_until = outer, block.end_line
+        self._freezing = outer
         return position
 
     def _step(self, line: LayerLine, path: str) -> None:
@@ -159,7 +157,7 @@ class Flow:
             self._mistakes.add(block.span, shape)
             return
         learns = start.learns or (0 if self._freezing else block.span.line)
-        self._at = dataclasses.replace(ends[0], learns=learns, frozen_until=start.frozen_until)
+        self._at = dataclasses.replace(ends[0], learns=learns)
         self._put(layer, tuple(end.value for end in ends), shapes, shape, path, block.span.line)
 
     def _slip(self, line: LayerLine, layer: Layer) -> slips.Slip | None:
@@ -179,13 +177,10 @@ class Flow:
         self._mistakes.add(line.span_of("outputs"), misfit)
 
 
-def _learns_before(block: Block, at: _At) -> Misfit:
-    """Return the mistake of a Freeze after something that is not frozen."""
-    if at.learns > block.span.line:
-        reason = f"line {at.learns}, which is not frozen, comes before this Freeze when the Repeat repeats it"
+def _learns_before(block: Block, line: int) -> Misfit:
+    """Return the mistake of a Freeze after a line that is not frozen."""
+    if line > block.span.line:
+        reason = f"line {line}, which is not frozen, comes before this Freeze when the Repeat repeats it"
         return Misfit(reason, "put the Freeze around the whole Repeat, or write out the copies of the Repeat")
-    reason = f"line {at.learns}, before this Freeze, is not frozen; a frozen part starts at the input"
-    if at.frozen_until:
-        helps = f"move the `End` on line {at.frozen_until} to where the frozen part is to end, and remove this Freeze"
-        return Misfit(reason, helps)
-    return Misfit(reason, f"move this line to before line {at.learns}, to freeze that too")
+    reason = f"line {line}, before this Freeze, is not frozen; a frozen part starts at the input"
+    return Misfit(reason, f"move this line to before line {line}, to freeze that too")

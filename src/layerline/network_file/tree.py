@@ -103,8 +103,6 @@ class Block:
     branches: list[list[LayerLine | Block]] = field(default_factory=lambda: [[]])
     """The lines of each branch, at least one; the next line belongs to the last."""
     separator_lines: list[int] = field(default_factory=list)
-    end_line: int = 0
-    """The line of its End; 0 if there is none."""
     size: int = 0
     """Its number of layers, unrolled."""
     foreign: bool = False
@@ -358,7 +356,6 @@ class _Reader:
             self.mistakes.add(values.statement.word.span, misfit)
             return True
         block = self.open.pop()
-        block.end_line = values.statement.line
         self._check_branches(block)
         return self._grow(block.size * block.count + (block.joined_by is not None), block_values(block, values))
 
@@ -367,7 +364,7 @@ class _Reader:
         form = block.form
         separator = form.separator.name if form and form.separator else ""
         may_be_empty = form is not None and form.may_be_empty
-        if not any(block.branches) and (len(block.branches) == 1 or may_be_empty):
+        if block.branches == [[]]:
             self._refuse_empty(block, "is empty")
         elif not block.branches[-1] and not may_be_empty:
             self._refuse_empty(block, f"has an empty {separator}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 _ACTIVATIONS: Final = (
-    "the activations are `ReLU`, `LeakyReLU`, `ReLU6`, `ELU`, `GELU`, `SiLU`, `HardSwish`, `Mish`, `Tanh` and `Sigmoid`"
+    "the activations are `ReLU`, `LeakyReLU`, `ReLU6`, `ELU`, `GELU`, `SiLU`, `HardSwish`, `HardSigmoid`, "
+    "`Mish`, `Tanh` and `Sigmoid`"
 )
 _NORMS: Final = "the only normalization layer is `BatchNorm`"
 _LARGER: Final = "no layer makes images larger"
@@ -21,8 +22,8 @@ _DECAY: Final = "remove this line: regularization is a training option, --weight
 UNAVAILABLE: Final[dict[str, str | None]] = {
     **dict.fromkeys(
         (
-            *("selu", "celu", "rrelu", "glu", "softplus", "softsign", "softmin", "hardtanh", "hardsigmoid"),
-            *("hard_sigmoid", "hsigmoid", "logsigmoid", "softshrink", "hardshrink", "tanhshrink", "threshold"),
+            *("selu", "celu", "rrelu", "glu", "softplus", "softsign", "softmin", "hardtanh"),
+            *("logsigmoid", "softshrink", "hardshrink", "tanhshrink", "threshold"),
             *("thresholdedrelu", "crelu", "loggy", "plse", "lhtan", "hardtan", "ramp"),
         ),
         _ACTIVATIONS,

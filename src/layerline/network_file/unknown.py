@@ -30,6 +30,8 @@ _OTHERWISE: Final = {
     "leaky": "LeakyReLU",
     "mean": "AvgPool",
     "bn": "BatchNorm",
+    "hsigmoid": "HardSigmoid",
+    "hard_sigmoid": "HardSigmoid",
     "hswish": "HardSwish",
     "h_swish": "HardSwish",
     "gap": "GlobalPool",

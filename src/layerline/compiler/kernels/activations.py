@@ -35,6 +35,9 @@ class Activation(abc.ABC):
     name: ClassVar[str]
     from_result: ClassVar[bool] = False
     """Whether the backward pass reads y rather than x."""
+    fuses: ClassVar[bool] = False
+    """Whether a convolution may apply it in its registers: it takes a few instructions, keeps 0, and never decreases,
+    so that the largest of a pool's window is the same before and after it."""
 
     @property
     def label(self) -> str:

@@ -15,7 +15,11 @@ from layerline.compiler.kernels.activations import (
     TanhFunction,
 )
 from layerline.compiler.kernels.exponential_activations import ELUFunction, MishFunction
-from layerline.compiler.kernels.piecewise_activations import HardSwishFunction, ReLU6Function
+from layerline.compiler.kernels.piecewise_activations import (
+    HardSigmoidFunction,
+    HardSwishFunction,
+    ReLU6Function,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +35,7 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Activation]]] = {
     "sigmoid": lambda _: SigmoidFunction(),
     "relu6": lambda _: ReLU6Function(),
     "hard_swish": lambda _: HardSwishFunction(),
+    "hard_sigmoid": lambda _: HardSigmoidFunction(),
     "elu": lambda layer: ELUFunction(layer.alpha),
     "mish": lambda _: MishFunction(),
 }

@@ -144,7 +144,7 @@ class ConvForward(Kernel):
         sums: dict[tuple[int, int, int], Variable],
         memory: tuple[Pointer, Pointer, Pointer, Pointer | None],
     ) -> None:
-        """The epilogue: pool, apply ReLU and store one vector of one unit."""
+        """The epilogue: pool, apply the activation and store one vector of one unit."""
         (a, b, v), (ph, pw), lanes = unit, self.conv.pool, region.block.lanes
         window = [pen.read(sums[a * ph + i, b * pw + j, v]) for i in range(ph) for j in range(pw)]
         largest, place = self.conv.finished(pen, window)

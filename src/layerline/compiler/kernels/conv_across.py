@@ -128,7 +128,7 @@ class ConvAcross(Kernel):
                 yield _Columns(pen.index(start), pen.index(start // pw), vectors, Q - start // pw)
 
     def _tile(self, pen: Pen, region: _AcrossRegion, memory: tuple[Pointer, Pointer, Pointer | None]) -> None:
-        """Write one tile: accumulate over the taps, then the epilogue: pool, ReLU, interleave and store."""
+        """Write one tile: accumulate over the taps, then the epilogue: pool, activation, interleave and store."""
         ph, (x, *outputs) = self.conv.pool[0], memory
         sums = self._sums(pen, region, x)
         for row in range(region.rows):

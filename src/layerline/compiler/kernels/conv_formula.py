@@ -3,7 +3,8 @@
 The math.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
 (Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and adds its terms in the order r, s,
-c. Pooling: the maximum of a window, the first in row-major order on ties; NaN propagates. ReLU: 0 where 0 > y. With
+c. Pooling: the maximum of a window, the first in row-major order on ties; NaN propagates. Then an activation, if one is
+fused: ReLU (0 where 0 > y) or ReLU6 (kernels/piecewise_activations.py). With
 pooling, the kernel also writes the *position* of the maximum: the offset of its patch from that of the window's first
 output. The filter gradient is then a sum over these positions only (kernels/conv_gradients.py).
 """
@@ -21,6 +22,7 @@ from layerline.compiler.plane import Places, Plane, item
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.activations import Activation
     from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -135,12 +137,12 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class Convolution:
-    """y = x ⋆ w + b, optionally followed by max pooling with the positions in x (`at`), and by ReLU."""
+    """y = x ⋆ w + b, optionally followed by max pooling with the positions in x (`at`), and an activation."""
 
     shape: ConvShape
     y: Plane
     bias: bool = True
-    relu: bool = False
+    activation: Activation | None = None
     pool: tuple[int, int] = (1, 1)
     places: bool = False
 
@@ -158,7 +160,8 @@ class Convolution:
     def label(self) -> str:
         """Return it as it appears in symbols."""
         pooled = f"_pool{self.pool[0]}_{self.pool[1]}" if self.pool != (1, 1) else ""
-        what = "conv" + "_b" * self.bias + pooled + "_relu" * self.relu + "_at" * self.places
+        activated = f"_{self.activation.label}" if self.activation else ""
+        what = "conv" + "_b" * self.bias + pooled + activated + "_at" * self.places
         return f"{what}_fwd_{self.shape.label}_{self.y.label}"
 
     def arguments(self, x: Plane, w: Layout) -> dict[str, KernelArgument]:
@@ -173,6 +176,6 @@ class Convolution:
         return y, pen.at(pen.pointer("at"), item(n, self.outputs)) if self.places else None
 
     def finished(self, pen: Pen, window: list[Value]) -> tuple[Value, Value]:
-        """Return the result for the sums of a window, row by row: the maximum, after ReLU, and its position."""
+        """Return the result for the sums of a window, row by row: the activation of the maximum, and its place."""
         largest, place = first_largest(pen, list(zip(window, self.shape.places(self.pool), strict=True)))
-        return pen.relu(largest) if self.relu else largest, place
+        return self.activation.forward(pen, largest) if self.activation else largest, place

@@ -1,7 +1,7 @@
 """Depthwise convolution (one filter per channel), forward and backward.
 
 The math.  x (C, H, W), w (C, 1, R, S), float32:
-    y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
+    y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw], then an activation, if one is fused
     dw[c, r, s] = Σ_n Σ_p Σ_q dy[c, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
     dx[c, h, w] = Σ dy[c, p, q] · w[c, r, s]  over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w
 Taps are summed in the order r, s; pixels image by image in the order p, q; the terms of dx in the order p, q.
@@ -22,6 +22,7 @@ from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
     from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.activations import Activation
     from layerline.compiler.kernels.conv_formula import ConvShape
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
@@ -37,11 +38,12 @@ def padded_channels(C: int, machine: Machine) -> int:
 
 @dataclass(frozen=True)
 class DepthwiseForward(Kernel):
-    """y = x ⋆ w + b, per channel."""
+    """y = x ⋆ w + b, per channel, optionally followed by an activation."""
 
     shape: ConvShape
     y: Plane
     bias: bool = True
+    activation: Activation | None = None
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
@@ -51,7 +53,8 @@ class DepthwiseForward(Kernel):
 
     @property
     def symbol(self) -> str:
-        return f"depthwise{'_b' * self.bias}_fwd_{self.shape.label}_{self.y.label}"
+        activated = f"_{self.activation.label}" if self.activation else ""
+        return f"depthwise{'_b' * self.bias}{activated}_fwd_{self.shape.label}_{self.y.label}"
 
     def multiply_adds(self, images: int) -> int:
         return self.shape.multiply_adds(images)
@@ -84,8 +87,8 @@ class DepthwiseForward(Kernel):
                 value = pen.load(patch, shape.tap(r, s) + shape.along(0, t), lanes)
                 pen.write(total, pen.fma(w, value, pen.read(total)))
         for t, total in enumerate(sums):
-            to = self.y.step(p, q + t, c)
-            pen.store(pen.read(total), y, to, count)
+            to, value = self.y.step(p, q + t, c), pen.read(total)
+            pen.store(self.activation.forward(pen, value) if self.activation else value, y, to, count)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
-"""Activation functions with kinks: ReLU6 and HardSwish.
+"""Activation functions with kinks: ReLU, ReLU6, HardSwish and HardSigmoid.
 
+    ReLU        max(x, 0)                   f′ = 1 where y > 0, else 0
     ReLU6       min(max(x, 0), 6)           f′ = 1 where 0 < x < 6, else 0
     HardSwish   x · ReLU6(x + 3) / 6        f′ = 0 where x ≤ −3, 1 where x ≥ 3, else x / 3 + ½
+    HardSigmoid ReLU6(x + 3) / 6            f′ = 1/6 where −3 < x < 3, else 0
 
-(Howard et al. 2019, arXiv:1905.02244, equation 1, HardSwish.) At a kink f′ is PyTorch's. Everything is float32.
+(Howard et al. 2019, arXiv:1905.02244, equation 1, both.) At a kink f′ is PyTorch's. Everything is float32.
+A ReLU that is not fused into a convolution has its own kernels (kernels/relu.py).
 """
 
 from __future__ import annotations
@@ -25,11 +28,30 @@ def _clipped(pen: Pen, x: Value) -> Value:
 
 
 @dataclass(frozen=True)
+class ReLUFunction(Activation):
+    """max(x, 0)."""
+
+    name: ClassVar[str] = "relu"
+    from_result: ClassVar[bool] = True
+    fuses: ClassVar[bool] = True
+
+    def forward(self, pen: Pen, x: Value) -> Value:
+        """Return f(x)."""
+        return pen.relu(x)
+
+    def slope(self, pen: Pen, known: Value) -> Value:
+        """Return 1 above 0, else 0."""
+        zero, one = (pen.constant(number, known.lanes) for number in (0.0, 1.0))
+        return pen.select(pen.greater(known, zero), one, zero)
+
+
+@dataclass(frozen=True)
 class ReLU6Function(Activation):
     """min(max(x, 0), 6)."""
 
     name: ClassVar[str] = "relu6"
     from_result: ClassVar[bool] = True
+    fuses: ClassVar[bool] = True
 
     def forward(self, pen: Pen, x: Value) -> Value:
         """Return f(x)."""
@@ -62,3 +84,22 @@ class HardSwishFunction(Activation):
         between = pen.add(pen.div(known, three), half)
         below_three = pen.select(pen.greater(three, known), between, one)
         return pen.select(pen.greater(known, pen.negative(three)), below_three, zero)
+
+
+@dataclass(frozen=True)
+class HardSigmoidFunction(Activation):
+    """ReLU6(x + 3) / 6."""
+
+    name: ClassVar[str] = "hard_sigmoid"
+
+    def forward(self, pen: Pen, x: Value) -> Value:
+        """Return f(x)."""
+        lanes = x.lanes
+        return pen.div(_clipped(pen, pen.add(x, pen.constant(3.0, lanes))), pen.constant(6.0, lanes))
+
+    def slope(self, pen: Pen, known: Value) -> Value:
+        """Return 1/6 between −3 and 3, else 0."""
+        lanes = known.lanes
+        zero, three, sixth = (pen.constant(number, lanes) for number in (0.0, 3.0, 1 / 6))
+        inside = pen.both(pen.greater(known, pen.negative(three)), pen.greater(three, known))
+        return pen.select(inside, sixth, zero)

@@ -150,7 +150,7 @@ class WinogradForward(Kernel):
         self.passage.write(pen, "x", (P * ph, Q * pw), self._finish)
 
     def _finish(self, pen: Pen, place: Place, values: list[list[Value]], count: int) -> None:
-        """Add the bias, pool, apply ReLU and store one vector of a tile's outputs."""
+        """Add the bias, pool, apply the activation and store one vector of a tile's outputs."""
         (n, i, j, o), (ph, pw), m = place, self.conv.pool, self.passage.tiling.winograd.outputs
         y, at = self.conv.written(pen, n)
         if self.conv.bias:

@@ -1,7 +1,8 @@
-"""From values and their sums to lines: each sum becomes a Residual, from the value where its branches part."""
+"""From values to lines: a sum, a concatenation or a product becomes a block, from the value where its branches part."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -42,15 +43,15 @@ def lines_of(steps: Mapping[fx.Node, LayerStep], first: fx.Node, last: fx.Node) 
 class _Blocks:
     """Writes each value once.
 
-    The value before another on its spine is its input, or, for a sum, the value from which both branches start.
+    The value before another on its spine is its input, or, for a join, the value from which all its branches start.
     """
 
     def __init__(self, steps: Mapping[fx.Node, LayerStep]) -> None:
-        self._steps = steps
+        self._steps = _nested(steps)
         self._before: dict[fx.Node, fx.Node] = {}
         self._written: set[fx.Node] = set()
-        for node, step in steps.items():  # in the order of the trace: inputs come first
-            self._before[node] = step.inputs[0] if len(step.inputs) == 1 else self._fork(*step.inputs)
+        for node, step in self._steps.items():  # in the order of the trace: inputs come first
+            self._before[node] = self._fork(step.inputs)
 
     def between(self, first: fx.Node, last: fx.Node, depth: int = 0) -> list[Line]:
         """Return the lines from the value `first` to the value `last`."""
@@ -72,26 +73,32 @@ class _Blocks:
     def _lines(self, node: fx.Node, depth: int) -> list[Line]:
         step = self._steps[node]
         if node in self._written:
-            reason = "its output is used by several branches that do not join in one sum; blocks cannot express that"
+            reason = "its output is used by several branches that do not join in one place; blocks cannot express that"
             raise NotCarriedError(reason, step.place)
         self._written.add(node)
-        if len(step.inputs) == 1:
+        if step.end is None:
             return [Line(str(part.layer), part, step.place) for part in step.parts]
         if depth >= DEEPEST:
             raise NotCarriedError(
                 f"it is in more than {DEEPEST} branches; blocks are at most {DEEPEST} deep", step.place
             )
-        fork = self._before[node]
-        body, shortcut = (self.between(fork, branch, depth + 1) for branch in step.inputs)
-        if not body:
-            body, shortcut = shortcut, body
-        other = [Line("Shortcut"), *shortcut] if shortcut else []
-        return [Line("Residual", place=step.place), *body, *other, Line("End")]
+        fork, form = self._before[node], step.end.branches
+        first, *others = (self.between(fork, branch, depth + 1) for branch in _branches(step, fork))
+        if not first and not form.may_be_empty:
+            (first,), others = others, []  # the shortcut of a sum is the input: its only branch is the other one
+        lines = [Line(step.end.word.name, place=step.place), *first]
+        for branch in others:
+            if form.separator and (branch or form.may_be_empty):
+                lines += [Line(form.separator.name), *branch]
+        return [*lines, Line("End")]
 
-    def _fork(self, a: fx.Node, b: fx.Node) -> fx.Node:
-        """Return the last value that is on the spines of both."""
-        spine = set(self._spine(a))
-        return next(node for node in self._spine(b) if node in spine)
+    def _fork(self, values: tuple[fx.Node, ...]) -> fx.Node:
+        """Return the last value that is on the spines of all."""
+        if len(values) == 1:
+            return values[0]
+        *others, last = (self._spine(value) for value in values)
+        common = set(last).intersection(*others)
+        return next(node for node in last if node in common)
 
     def _spine(self, node: fx.Node) -> list[fx.Node]:
         found = [node]
@@ -99,3 +106,34 @@ class _Blocks:
             node = self._before[node]
             found.append(node)
         return found
+
+
+def _branches(step: LayerStep, fork: fx.Node) -> tuple[fx.Node, ...]:
+    """Return the values that branches of a join end with; of a product only the factors have one."""
+    if step.end is None or step.end.branches.most != 1:
+        return step.inputs
+    gates = tuple(value for value in step.inputs if value is not fork)
+    if len(gates) != 1:
+        reason = "it multiplies two values, neither of which is computed from the other; only x * g(x) is available"
+        raise NotCarriedError(reason, step.place)
+    return gates
+
+
+def _nested(steps: Mapping[fx.Node, LayerStep]) -> dict[fx.Node, LayerStep]:
+    """Return the steps with each concatenation that starts with all values of an earlier one using that: DenseNet
+    concatenates all values so far, again and again."""
+    found: dict[fx.Node, LayerStep] = {}
+    parts: dict[fx.Node, tuple[fx.Node, ...]] = {}  # a concatenation → all values that it consists of
+    known: dict[tuple[fx.Node, ...], fx.Node] = {}
+    for node, step in steps.items():
+        inputs = step.inputs
+        if step.end and step.end.branches.most is None:
+            for count in range(len(inputs), 1, -1):
+                first = tuple(each for value in inputs[:count] for each in parts.get(value, (value,)))
+                parts.setdefault(node, first)
+                if first in known:
+                    inputs = (known[first], *inputs[count:])
+                    break
+            known.setdefault(parts[node], node)
+        found[node] = dataclasses.replace(step, inputs=inputs, end=step.end if len(inputs) > 1 else None)
+    return found

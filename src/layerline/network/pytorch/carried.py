@@ -216,7 +216,7 @@ def _names(module: nn.Module, lines: list[Line], network: Network) -> dict[str, 
 def _weights(network: Network, state: Mapping[str, torch.Tensor], names: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Return copies of the weights; a count that the module does not have is 0."""
     return {
-        name: np.array(state[names[name]].numpy() if name in names else 0, weight.dtype)
+        name: np.array(state[names[name]].numpy() if name in names else 0, weight.dtype).reshape(weight.shape)
         for name, weight in network.weights.items()
     }
 

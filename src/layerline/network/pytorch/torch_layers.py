@@ -197,6 +197,7 @@ MODULES: Final[dict[str, Maker]] = {
     "tanh": lambda _layer, _shape: nn.Tanh(),
     "sigmoid": lambda _layer, _shape: nn.Sigmoid(),
     "relu6": lambda _layer, _shape: nn.ReLU6(),
+    "hard_sigmoid": lambda _layer, _shape: nn.Hardsigmoid(),
     "hard_swish": lambda _layer, _shape: nn.Hardswish(),
     "elu": lambda layer, _shape: nn.ELU(layer.alpha),
     "mish": lambda _layer, _shape: nn.Mish(),

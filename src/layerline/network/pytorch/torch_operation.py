@@ -1,4 +1,4 @@
-"""What a PyTorch operation becomes: layers, the sum of two values, or padding for the operation after it."""
+"""What a PyTorch operation becomes: layers, the end of a block, or padding for the operation after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import fx
 
-    from layerline.layers import Layer, Shape
+    from layerline.layers import BlockEnd, Layer, Shape
     from layerline.layers.windows import Pads
 
 NO_PADS: Pads = (0, 0, 0, 0)
@@ -61,10 +61,16 @@ class Part:
 @final
 @dataclass(frozen=True)
 class Join:
-    """The sum of two values."""
+    """Several values that become one: what is at the End of a block."""
 
-    first: TracedValue
-    second: TracedValue
+    layer: BlockEnd
+    values: tuple[TracedValue, ...]
+
+
+@final
+@dataclass(frozen=True)
+class AsImage:
+    """A vector of C values as an image of C×1×1: squeeze-and-excitation with nn.Linear ends like this."""
 
 
 @final
@@ -76,7 +82,7 @@ class Padding:
     fill: float
 
 
-Result = tuple[Part, ...] | Join | Padding
+Result = tuple[Part, ...] | Join | AsImage | Padding
 Rule = Callable[..., Result]
 """(At, the arguments of the operation) → what it becomes. Arguments that are values of the trace are a `TracedValue`.
 

@@ -14,12 +14,16 @@ from layerline.layers import (
     ELU,
     FC,
     GELU,
+    Add,
     BatchNorm,
+    Concat,
     Dropout,
     Dropout2d,
     Flat,
+    Gate,
     GlobalMaxPool,
     GlobalPool,
+    HardSigmoid,
     HardSwish,
     LeakyReLU,
     Mish,
@@ -42,6 +46,7 @@ from layerline.network.pytorch.torch_layers import (
     PaddedMaxPool2d,
 )
 from layerline.network.pytorch.torch_operation import (
+    AsImage,
     At,
     Join,
     Part,
@@ -136,7 +141,18 @@ def _reshape(at: At, input: Any, *sizes: Any, **named: Any) -> Result:
         return ()
     if len(before) == 3 and after == (math.prod(before),):
         return (Part(Flat()),)
+    if len(before) == 1 and after == (*before, 1, 1):
+        return AsImage()
     raise NotCarriedError(f"it makes {times(after)} of {times(before)}; only a whole image can be flattened")
+
+
+def _expand(at: At, input: Any, *sizes: Any, **named: Any) -> Result:
+    """Return nothing for a C×1×1 image that is repeated over height and width: a product does so anyway."""
+    del sizes, named
+    before, after = shape_of(input), at.output
+    if before == after or (len(after) == 3 and before == (after[0], 1, 1)):
+        return ()
+    raise NotCarriedError(f"it makes {times(after)} of {times(before)}; only C×1×1 can be expanded, for a product")
 
 
 def _same(at: At, input: Any, *arguments: Any, **named: Any) -> Result:
@@ -178,7 +194,28 @@ def _add(at: At, input: Any, other: Any, alpha: float = 1) -> Result:
         raise NotCarriedError(f"alpha={alpha}: only a plain sum is available")
     if first.shape != second.shape:
         raise NotCarriedError(f"it adds {times(first.shape)} and {times(second.shape)}; a sum needs equal shapes")
-    return Join(first, second)
+    return Join(Add(), (first, second))
+
+
+def _multiply(at: At, input: Any, other: Any) -> Result:
+    if not (isinstance(input, TracedValue) and isinstance(other, TracedValue)):
+        raise NotCarriedError(
+            "it multiplies by a number or a parameter; only two values that layers compute can be multiplied: x * g(x)"
+        )
+    shapes = (input.shape, other.shape)
+    if at.output not in shapes or not all(shape in (at.output, (at.output[0], 1, 1)) for shape in shapes):
+        sizes = " and ".join(map(times, shapes))
+        raise NotCarriedError(f"it multiplies {sizes}; a product needs equal shapes, or C×H×W and C×1×1")
+    return Join(Gate(), (input, other))
+
+
+def _concatenate(at: At, tensors: Any, dim: int = 0) -> Result:
+    if not all(isinstance(each, TracedValue) for each in tensors):
+        raise NotCarriedError("it concatenates a parameter or a constant; only values that layers compute can be")
+    axes = len(at.output) + 1
+    if dim % axes != 1:
+        raise NotCarriedError(f"dim={dim}: only channels, dim=1, can be concatenated")
+    return () if len(tensors) == 1 else Join(Concat(), tuple(tensors))
 
 
 def _with(rule: Rule, *attributes: str) -> Rule:
@@ -195,6 +232,7 @@ _POINTWISE: Final[dict[str, Rule]] = {
     "relu6": _pointwise(ReLU6),
     "silu": _pointwise(SiLU),
     "hardswish": _pointwise(HardSwish),
+    "hardsigmoid": _pointwise(HardSigmoid),
     "mish": _pointwise(Mish),
     "tanh": _pointwise(Tanh),
     "sigmoid": _pointwise(Sigmoid),
@@ -209,6 +247,7 @@ MODULES: Final[Mapping[type[nn.Module], Rule]] = {
     nn.ReLU6: _with(_POINTWISE["relu6"]),
     nn.SiLU: _with(_POINTWISE["silu"]),
     nn.Hardswish: _with(_POINTWISE["hardswish"]),
+    nn.Hardsigmoid: _with(_POINTWISE["hardsigmoid"]),
     nn.Mish: _with(_POINTWISE["mish"]),
     nn.Tanh: _with(_POINTWISE["tanh"]),
     nn.Sigmoid: _with(_POINTWISE["sigmoid"]),
@@ -269,6 +308,8 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], Rule]] = {
     torch.add: _add,
     operator.add: _add,
     operator.iadd: _add,
+    **dict.fromkeys((torch.mul, torch.multiply, operator.mul, operator.imul), _multiply),
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _concatenate),
     F.softmax: _softmax,
     F.log_softmax: _softmax,
     torch.softmax: _softmax,
@@ -284,6 +325,8 @@ METHODS: Final[Mapping[str, Rule]] = {
     "amax": _amax,
     "add": _add,
     "add_": _add,
+    **dict.fromkeys(("mul", "mul_", "multiply"), _multiply),
+    **dict.fromkeys(("expand", "expand_as"), _expand),
     "softmax": _softmax,
     "log_softmax": _softmax,
 }

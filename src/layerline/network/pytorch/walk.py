@@ -11,25 +11,37 @@ from torch import fx
 
 from layerline.layers import Layer, Misfit
 from layerline.layers.grammar import times
+from layerline.network.pytorch.linear_gates import as_images
 from layerline.network.pytorch.places import place_of
-from layerline.network.pytorch.torch_operation import NO_PADS, At, Join, Padding, Part, Rule, TracedValue
+from layerline.network.pytorch.torch_operation import (
+    NO_PADS,
+    AsImage,
+    At,
+    Join,
+    Padding,
+    Part,
+    Rule,
+    TracedValue,
+)
 from layerline.network.pytorch.torch_operations import FUNCTIONS, METHODS, MODULES
 from layerline.network.pytorch.unsupported import NotCarriedError, mixed
 from layerline.network_file.unavailable import UNAVAILABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from layerline.layers import Shape
+    from layerline.layers import BlockEnd, Shape
     from layerline.network.pytorch.tracing import Trace
     from layerline.network.pytorch.unsupported import Findings
 
 _NONE: Final = "a network file has no equivalent"
-_WORDS: Final = {"cat": "concat", "mul": "multiply", "imul": "multiply", "sub": "subtract", "interpolate": "upsample"}
+_WORDS: Final = {"sub": "subtract", "interpolate": "upsample"}
 """PyTorch's functions → the words under which a help for network files has them."""
 _IN_PYTORCH: Final = {
     "prelu": "slopes are not learned; nn.LeakyReLU(0.25) has its initial slope",
-    **dict.fromkeys(("concat", "multiply", "subtract", "maximum"), "values can only be added: x + y"),
+    **dict.fromkeys(
+        ("subtract", "maximum", "minimum"), "values can only be added (x + y), concatenated, or multiplied: x * g(x)"
+    ),
     **dict.fromkeys(("groupnorm", "layernorm", "instancenorm2d"), "the only normalization layer is nn.BatchNorm2d"),
     "softmax2d": "only a softmax over the classes is available, at the end",
 }
@@ -44,18 +56,24 @@ _PREPARES: Final = frozenset(
 """Functions and methods that prepare images, if nothing else was computed of them before."""
 _PREPARATION: Final = "it prepares the images, which a network file does not"
 _PREPARE: Final = "prepare the images in the data set, not in forward(), or let layerline.load_data scale them"
+_TWICE: Final = {
+    "add": "it adds a value to itself",
+    "gate": "it multiplies a value by itself",
+}
 _CALLS: Final = ("call_module", "call_function", "call_method")
 
 
 @final
 @dataclass(frozen=True)
 class LayerStep:
-    """The layers that turn one value into another, or, with two inputs, the sum of both."""
+    """The layers that turn one value into another, or several values that become one."""
 
     inputs: tuple[fx.Node, ...]
     parts: tuple[Part, ...]
     place: tuple[str, str]
     """The path and name of its operation, for messages."""
+    end: BlockEnd | None = None
+    """What joins several inputs."""
 
 
 @final
@@ -135,7 +153,7 @@ class Walk:
             line = getattr(self._trace.module.get_submodule(str(node.target)), "line", None)
         args, kwargs = arguments
         found = _called(rule, At(shape, line), args, kwargs)
-        inputs = [each for each in (*args, *kwargs.values()) if isinstance(each, TracedValue)]
+        inputs = list(_traced((*args, *kwargs.values())))
         if isinstance(found, Padding):
             self._values[node] = TracedValue(inputs[0].node, inputs[0].shape, found.pads, found.fill)
             return
@@ -143,14 +161,22 @@ class Walk:
             if value.pads != NO_PADS and not (isinstance(found, tuple) and _slides(found)):
                 raise NotCarriedError("its input is padded before; only a convolution or a pool can take padding")
         if isinstance(found, Join):
-            if found.first.node is found.second.node:
-                raise NotCarriedError("it adds a value to itself")
-            self.steps[node] = LayerStep((found.first.node, found.second.node), (), place)
+            values = tuple(value.node for value in found.values)
+            if len(set(values)) == 1 and found.layer.kind in _TWICE:
+                raise NotCarriedError(_TWICE[found.layer.kind])
+            self.steps[node] = LayerStep(values, (), place, found.layer)
+        elif isinstance(found, AsImage):
+            as_images(self.steps, self._values, inputs[0].node)
+            self._values[node] = TracedValue(inputs[0].node, shape)
+            return
         elif found:
             _check_parts(found, inputs[0].shape, shape)
             self._check_weights(found, place[0])
             self.steps[node] = LayerStep((inputs[0].node,), found, place)
-        self._values[node] = TracedValue(node if isinstance(found, Join) or found else inputs[0].node, shape)
+        else:  # an expanded value keeps its shape: only a product can take it for the larger one
+            self._values[node] = TracedValue(inputs[0].node, inputs[0].shape)
+            return
+        self._values[node] = TracedValue(node, shape)
 
     def _rule(self, node: fx.Node) -> tuple[Rule | None, tuple[tuple[Any, ...], dict[str, Any]]]:
         """Return the rule of an operation, if there is one, and its arguments."""
@@ -194,6 +220,15 @@ class Walk:
                     "network file has its own weights"
                 )
             self._used[id(tensor)] = path
+
+
+def _traced(arguments: Iterable[Any]) -> Iterator[TracedValue]:
+    """Yield the values among arguments, also those in a list."""
+    for each in arguments:
+        if isinstance(each, TracedValue):
+            yield each
+        elif isinstance(each, tuple | list):
+            yield from _traced(each)
 
 
 def _called(rule: Rule, at: At, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

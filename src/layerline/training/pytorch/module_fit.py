@@ -115,7 +115,8 @@ class _ModuleFit:
         schedule.check(recipe.epochs)
         checked(self._network, first_images(self._data, images), recipe)
         self.recipe = recipe
-        self._optimization = TorchOptimization(optimizer, schedule, self._weights.parameters, named)
+        shapes = {name: weight.shape for name, weight in self._network.weights.items()}
+        self._optimization = TorchOptimization(optimizer, schedule, self._weights.parameters, named, shapes)
         self._memory.optimizer = ("", {}, 0)
 
     def use_recipe(self, chosen: dict[str, Any]) -> None:

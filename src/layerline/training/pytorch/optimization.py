@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from layerline.engines.interface import State
+    from layerline.layers import Shape
     from layerline.recipe import Recipe
     from layerline.training.pytorch.torch_schedule import TorchSchedule
 
@@ -49,15 +50,16 @@ class TorchOptimization(Optimization):
         schedule: TorchSchedule,
         parameters: Mapping[str, nn.Parameter],
         named: Mapping[str, nn.Parameter],
+        shapes: Mapping[str, Shape],
     ) -> None:
-        """Store them. parameters: of the module by our names; named: by the module's."""
+        """Store them. parameters: of the module by our names, with our shapes; named: by the module's."""
         self._optimizer, self._schedule = optimizer, schedule
-        self._parameters, self._named = dict(parameters), dict(named)
+        self._parameters, self._named, self._shapes = dict(parameters), dict(named), shapes
         self._values = torch_optimizer.recipe_values(optimizer, named)
 
     def start(self) -> tuple[Tensors, int]:
         """Return the state of the user's optimizer."""
-        return torch_optimizer.state_of(self._optimizer, self._parameters)
+        return torch_optimizer.state_of(self._optimizer, self._parameters, self._shapes)
 
     def rates(self, done: int) -> NDArray[np.float64]:
         """Return the learning rates that optimizer and scheduler have by now for the next epoch."""

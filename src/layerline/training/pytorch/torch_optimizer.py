@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from layerline.layers import Shape
+
 Tensors = dict[str, "NDArray[np.float32]"]
 
 KNOWN: Final = "torch.optim.SGD, AdamW and Adam without weight decay"
@@ -157,10 +159,13 @@ def check_type(optimizer: Any) -> None:
     raise CallError(f'optimizer: found {found}, expected a PyTorch optimizer, "sgd", "adamw" or "muon"', fix)
 
 
-def state_of(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> tuple[Tensors, int]:
+def state_of(
+    optimizer: optim.Optimizer, parameters: Mapping[str, nn.Parameter], shapes: Mapping[str, Shape]
+) -> tuple[Tensors, int]:
     """Return the state of the optimizer as an engine's, and the number of steps that AdamW has taken.
 
-    parameters: by our names. Tensors that do not exist yet are zeros, from which the first step gives the same.
+    parameters, shapes: by our names; a shape may be another with the same values in the same order. Tensors that do not
+    exist yet are zeros, from which the first step gives the same.
     Raises RecipeError if AdamW has taken different numbers of steps for two parameters.
     """
     found: Tensors = {}
@@ -170,7 +175,7 @@ def state_of(optimizer: optim.Optimizer, parameters: Mapping[str, nn.Parameter])
         for ours, theirs in _slots(optimizer).items():
             held = state.get(theirs)
             tensor = torch.zeros_like(parameter) if held is None else held
-            found[f"{ours}.{name}"] = tensor.detach().numpy().copy()
+            found[f"{ours}.{name}"] = tensor.detach().numpy().copy().reshape(shapes[name])
         steps.add(int(state.get("step", 0)))
     if len(steps) > 1:
         numbers = " and ".join(map(str, sorted(steps)[:2]))
@@ -186,7 +191,7 @@ def put_state(
     for name, parameter in parameters.items() if slots else ():
         held = optimizer.state[parameter]
         for ours, theirs in slots.items():
-            tensor = torch.from_numpy(state[f"{ours}.{name}"])
+            tensor = torch.from_numpy(state[f"{ours}.{name}"]).reshape(parameter.shape)
             if isinstance(held.get(theirs), torch.Tensor):
                 held[theirs].copy_(tensor)
             else:

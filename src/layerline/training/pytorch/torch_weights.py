@@ -50,14 +50,14 @@ class TorchWeights:
         for name, weight in self._weights.items():
             tensor = self._held.get(name)
             value = np.zeros(weight.shape, weight.dtype) if tensor is None else tensor.detach().numpy()
-            found[name] = np.array(value, order="C")
+            found[name] = np.array(value, order="C").reshape(weight.shape)
         return found
 
     @torch.no_grad()
     def write(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Set the tensors."""
         for name, tensor in self._held.items():
-            tensor.copy_(torch.from_numpy(weights[name]))
+            tensor.copy_(torch.from_numpy(weights[name]).reshape(tensor.shape))
 
 
 def check_module(module: Any) -> None:
