@@ -103,6 +103,8 @@ class Block:
     branches: list[list[LayerLine | Block]] = field(default_factory=lambda: [[]])
     """The lines of each branch, at least one; the next line belongs to the last."""
     separator_lines: list[int] = field(default_factory=list)
+    end_line: int = 0
+    """The line of its End; 0 if it has none."""
     size: int = 0
     """Its number of layers, unrolled."""
     foreign: bool = False
@@ -356,6 +358,7 @@ class _Reader:
             self.mistakes.add(values.statement.word.span, misfit)
             return True
         block = self.open.pop()
+        block.end_line = values.statement.line
         self._check_branches(block)
         return self._grow(block.size * block.count + (block.joined_by is not None), block_values(block, values))
 
