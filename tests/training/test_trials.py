@@ -24,7 +24,7 @@ from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.prepared import prepare
 from layerline.training.session import run
-from layerline.training.transfer import suits
+from layerline.training.feature_trials import suits
 from layerline.training.trials import best_of, trial
 
 if TYPE_CHECKING:
