@@ -217,8 +217,8 @@ def _spellings(
     if not found:
         with_ceil = ", with what ceil_mode=True adds," * ceil_mode
         raise NotCarriedError(
-            f"its padding {_text(pads)} {_SIDES}{with_ceil} differs between opposite sides, and is not padding=same, which "
-            f"is {_text(same)} for {times((H, W))} images"
+            f"its padding {_text(pads)} {_SIDES}{with_ceil} differs between opposite sides, and is not padding=same, "
+            f"which is {_text(same)} for {times((H, W))} images"
         )
     return found
 
