@@ -43,7 +43,7 @@ BLOCKS = {
     "a factor for each channel": "Conv 19 2\nGate\nGlobalPool\nConv 4 1\nTanh\nConv 19 1\nSigmoid\nEnd\nFlat\n",
     "a factor for each value": "Conv 5 2\nGate\nConv 5 3 padding=1\nEnd\nFlat\n",
     "factors of another order": "Conv 5 2\nFlat\nGate\nFC 20\nEnd\n",
-    "a gate in a sum": "Concat\nResidual\nConv 5 3 1 1\nGate\nGlobalPool\nEnd\nEnd\nBranch\nGELU\nEnd\nConv 3 2\nFlat\n",
+    "a gate in a sum": "Concat\nResidual\nConv 5 3 1 1\nGate\nGlobalPool\nEnd\nEnd\nBranch\nGELU\nEnd\nFlat\n",
 }
 
 
