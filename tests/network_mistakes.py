@@ -169,6 +169,7 @@ CASES = {
     "branch-in-repeat": Case("Concat\nRepeat 2\nReLU\nBranch\nReLU\nEnd\nBranch\nEnd\nFlat\nFC classes"),
     "concat-one-branch": Case("Concat\nReLU\nEnd\nFlat\nFC classes"),
     "concat-empty": Case("Concat\nEnd\nGate\nConcat\nEnd\nEnd\nFlat\nFC classes"),
+    "concat-many-branches": Case("Concat\n" + "ReLU\nBranch\n" * 120 + "End\nFlat\nFC classes"),
     "concat-no-end": Case("Concat\nReLU\nBranch\nReLU\nFlat\nFC classes"),
     "gate-empty": Case("Gate\nEnd\nFlat\nFC classes"),
     "branches-in-python": Case(
