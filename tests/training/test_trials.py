@@ -22,9 +22,9 @@ from layerline.network import parse, pretrained
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
+from layerline.training.feature_trials import suits
 from layerline.training.prepared import prepare
 from layerline.training.session import run
-from layerline.training.feature_trials import suits
 from layerline.training.trials import best_of, trial
 
 if TYPE_CHECKING:
