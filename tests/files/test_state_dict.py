@@ -139,11 +139,13 @@ def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
     for name, start in (("large", b"PK\x03\x04"), ("other", b"hello")):
         (tmp_path / name).write_bytes(start)
         os.truncate(tmp_path / name, 10**9)
-    for name, reason in (
-        ("none", "no such file"),
-        ("", "directory"),
-        ("pipe", "a pipe"),
-        ("large", "larger than 537 MB"),
-    ):
+    reasons = {
+        "none": "no such file",
+        "": "directory",
+        "pipe": "a pipe",
+        "large": "larger than 537 MB",
+        "other": "else",
+    }
+    for name, reason in reasons.items():
         with pytest.raises(UserError, match=reason):
             state_dict.read(tmp_path / name)
