@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from command import run
+from foreign_backbones import ResNet, trained
 from places import SOURCES
-from torch_backbones import ResNet, trained
 
 from layerline.cli.entry_point import main
 from layerline.network.pretrained import installed

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch_backbones import MAKERS, SIGNATURES, ResNet, signature, trained
+from foreign_backbones import MAKERS, SIGNATURES, ResNet, signature, trained
 
 from layerline.data.dataset import ImageSet, Scaling
 from layerline.engines import pattern
