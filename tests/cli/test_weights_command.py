@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_print_what_they_do(
     folder: Path, capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]
 ) -> None:
-    """Listed, added, added again, damaged, removed twice, and files that are refused: the golden file has every word."""
+    """Listed, added, added again, damaged, removed twice, and refused files: the golden file has every word."""
     torch.save({"conv1.weight": torch.ones(64, 3, 7, 7), "fc.weight": torch.ones(2, 2)}, "part.pth")
     torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), "module.pth")
     (folder / "notes.txt").write_text("not weights")
