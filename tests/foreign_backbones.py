@@ -203,16 +203,19 @@ SIGNATURES = {
 
 
 def trained(maker: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
-    """Return a module in evaluation mode, with statistics as if it had been trained."""
+    """Return a module in evaluation mode, with norms as after a training.
+
+    Their statistics are those of images of noise: otherwise, its features would hardly depend on the image.
+    """
     torch.manual_seed(seed)
     module = maker()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.2)
-            part.running_var.uniform_(0.5, 1.5)
-            part.num_batches_tracked.fill_(9)
-            part.weight.data.uniform_(0.6, 1.4)
-            part.bias.data.normal_(0, 0.2)
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.weight.data.uniform_(0.6, 1.4)
+        norm.bias.data.normal_(0, 0.2)
+        norm.momentum = None  # the statistics become the mean over the batches
+    with torch.no_grad():
+        module.train()(torch.randn(4, 3, 96, 96))
     return module.eval()
 
 
