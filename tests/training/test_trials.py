@@ -12,7 +12,7 @@ import pytest
 import small_data
 from click.testing import CliRunner
 from image_files import jpeg, tree
-from torch_backbones import added
+from foreign_backbones import added
 
 import layerline
 from layerline.cli.entry_point import layerline as command
