@@ -199,6 +199,40 @@ def test_every_pass_leaves_a_program_that_is_right() -> None:
             check(program, run_pass.__name__)
 
 
+INVERTED = """Input 3 16 16
+Conv 16 3 stride=2 padding=1 bias=no
+BatchNorm
+ReLU6
+Residual
+Conv 48 1 bias=no
+BatchNorm
+ReLU6
+Depthwise 3 padding=1 bias=no
+BatchNorm
+ReLU6
+Conv 16 1 bias=no
+BatchNorm
+End
+GlobalPool
+Flat
+FC 10
+"""
+
+
+def test_relu6_is_in_the_convolutions_of_a_forward_only_program() -> None:
+    """In direct and depthwise ones; to train, a BatchNorm is between them, and in a fused one y alone has the slope."""
+    for training, kernels, fused in ((False, 0, 3), (True, 3, 0)):
+        symbols = [
+            op.kernel.symbol for op in plan(parse(INVERTED), host(), Task(50, SGD, training=training)).program.ops
+        ]
+        assert sum(symbol.startswith("relu6_fwd") for symbol in symbols) == kernels
+        assert sum("_relu6_fwd" in symbol for symbol in symbols) == fused
+    plain = INVERTED.replace("BatchNorm\n", "")
+    symbols = [op.kernel.symbol for op in plan(parse(plain), host(), Task(50, SGD, training=True)).program.ops]
+    assert sum("_relu6_fwd" in symbol for symbol in symbols) == sum("relu6_bwd" in symbol for symbol in symbols) == 3
+    assert not any(symbol.startswith("relu6_fwd") for symbol in symbols)
+
+
 @given(st.integers(1, 500), st.integers(1, 40))
 def test_balanced_pieces_cover_everything_once(n: int, most: int) -> None:
     """Pieces follow each other, none is larger than asked, sizes differ by one at most."""
