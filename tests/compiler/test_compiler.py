@@ -219,16 +219,23 @@ FC 10
 """
 
 
-def test_relu6_is_in_the_convolutions_of_a_forward_only_program() -> None:
-    """In direct and depthwise ones; to train, a BatchNorm is between them, and in a fused one y alone has the slope."""
-    for training, kernels, fused in ((False, 0, 3), (True, 3, 0)):
-        symbols = [
-            op.kernel.symbol for op in plan(parse(INVERTED), host(), Task(50, SGD, training=training)).program.ops
-        ]
-        assert sum(symbol.startswith("relu6_fwd") for symbol in symbols) == kernels
-        assert sum("_relu6_fwd" in symbol for symbol in symbols) == fused
-    plain = INVERTED.replace("BatchNorm\n", "")
-    symbols = [op.kernel.symbol for op in plan(parse(plain), host(), Task(50, SGD, training=True)).program.ops]
+def symbols_of(text: str, *, training: bool) -> list[str]:
+    task = Task(50, SGD, training=training)
+    return [op.kernel.symbol for op in plan(parse(text, name="n"), host(), task).program.ops]
+
+
+def test_relu6_and_hard_swish_are_in_the_convolutions() -> None:
+    """In direct and depthwise ones; to train, a BatchNorm is between them, and in a fused one y alone has the slope.
+    HardSwish is fused to predict, but never before a pool, because it also decreases."""
+    for name, line in (("relu6", "ReLU6"), ("hard_swish", "HardSwish")):
+        for training, kernels, fused in ((False, 0, 3), (True, 3, 0)):
+            symbols = symbols_of(INVERTED.replace("ReLU6", line), training=training)
+            assert sum(symbol.startswith(f"{name}_fwd") for symbol in symbols) == kernels
+            assert sum(f"_{name}_fwd" in symbol for symbol in symbols) == fused
+    symbols = symbols_of("Input 3 8 8\nConv 16 3\nHardSwish\nPool 2\nFlat\nFC 3\n", training=False)
+    assert any("_hard_swish_fwd" in symbol for symbol in symbols)
+    assert not any("_pool2_2" in symbol for symbol in symbols)
+    symbols = symbols_of(INVERTED.replace("BatchNorm\n", ""), training=True)
     assert sum("_relu6_fwd" in symbol for symbol in symbols) == sum("relu6_bwd" in symbol for symbol in symbols) == 3
     assert not any(symbol.startswith("relu6_fwd") for symbol in symbols)
 
