@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from oracle import TRANSFORMED, Verdicts, case_of, judge, random_case, wide_case
+from oracle import DIRECT, TRANSFORMED, Verdicts, case_of, judge, random_case, wide_case
 
 from layerline.compiler.kernels import conv_lower
 from layerline.compiler.machine import host, named
@@ -53,6 +53,26 @@ def test_gradients_of_blocks(name: str) -> None:
     rng, verdicts = Random(name), Verdicts()
     for _ in range(4):
         judge(case_of(rng, f"Input 5 3 3\n{BLOCKS[name]}FC 4\n", verdicts), verdicts)
+
+
+RELU6 = {
+    "direct": "Conv 6 3\nReLU6\nConv 7 2\nFlat\n",
+    "before a pool": "Conv 6 3\nReLU6\nPool 2\nFlat\n",
+    "after a pool": "Conv 6 3\nPool 2\nReLU6\nFlat\n",
+    "depthwise": "Depthwise 3\nReLU6\nConv 4 1\nFlat\n",
+    "depthwise before a pool": "Depthwise 3\nReLU6\nPool 2\nFlat\n",
+    "transformed tiles": "Conv 32 3 padding=1\nReLU6\nConv 16 3\nReLU6\nPool 2\nFlat\n",
+}
+
+
+@pytest.mark.parametrize("name", RELU6)
+def test_gradients_of_relu6_in_a_convolution(name: str) -> None:
+    """The same with outputs on both sides of 0 and of 6, where ReLU6 is computed in the convolution's registers."""
+    rng, verdicts = Random(name), Verdicts()
+    for _ in range(4):
+        case = case_of(rng, f"Input 5 6 6\n{RELU6[name]}FC 4\n", verdicts)
+        case.weights["0.weight"] *= 12
+        judge(case, verdicts, rule=TRANSFORMED if name == "transformed tiles" else DIRECT)
 
 
 @pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="asks for older x86-64 CPUs")

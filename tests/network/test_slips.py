@@ -182,7 +182,6 @@ def test_no_line_is_too_strange_to_be_read(code):
         ("dropout", {}, ["Dropout 0.5"]),
         ("convolutional", {"filters": "many"}, []),
         ("route", {}, ["Concat", "End", "Branch"]),
-        ("upsample", {}, []),
     ],
 )  # fmt: skip
 def test_a_section_of_darknet_is_worked_out(name, values, said):
