@@ -69,6 +69,11 @@ def random_case(rng: Random, verdicts: Verdicts, kinds: tuple[str, ...] = KINDS,
     return first_clear(lambda: _drawn(rng, draw(rng, kinds, **sizes)), verdicts)
 
 
+def case_of(rng: Random, text: str, verdicts: Verdicts) -> Case:
+    """Draw a batch and weights for a network."""
+    return first_clear(lambda: _drawn(rng, text), verdicts)
+
+
 def wide_case(rng: Random, verdicts: Verdicts) -> Case:
     """Draw such a network with wide convolutions of 3 × 3 and 5 × 5."""
     return first_clear(lambda: _drawn(rng, draw_wide(rng)), verdicts)
