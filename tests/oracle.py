@@ -107,8 +107,10 @@ def _drawn(rng: Random, text: str) -> Case:
     torch.manual_seed(rng.getrandbits(63))
     weights = {name: value.numpy().copy() for name, value in network.to_torch().state_dict().items()}
     for name in [name for node in network.nodes if node.frozen for name in node.weights]:
-        if name.endswith(("running_mean", "running_var")):
-            weights[name] = numbers.uniform(0.5, 2, weights[name].shape).astype(np.float32)
+        if name.endswith("running_mean"):
+            weights[name] = numbers.normal(0, 0.1, weights[name].shape).astype(np.float32)
+        elif name.endswith("running_var"):
+            weights[name] = numbers.uniform(0.2, 1, weights[name].shape).astype(np.float32)
     return Case(network, images, labels, weights, scaling)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import small_data
 from click.testing import CliRunner
-from image_files import jpeg, tree
 from foreign_backbones import added
+from image_files import jpeg, tree
 
 import layerline
 from layerline.cli.entry_point import layerline as command
