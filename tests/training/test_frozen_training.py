@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ import layerline
 from layerline.engines.memory_check import Free, check_memory
 from layerline.errors import NetworkError, RecipeError
 from layerline.files import tensors
-from layerline.network import parse
+from layerline.network import initial_weights, parse
+from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
 from layerline.runs.checkpoint import Checkpoints
 from layerline.training.automatic.facts import Facts
@@ -39,7 +41,14 @@ def network(text: str) -> Network:
     return parse(text, name="net", input_shape=DATA.shape, classes=len(DATA.classes))
 
 
-FROZEN = network(f"Freeze\n{PART}End\n{HEAD}")
+def begun(text: str) -> Network:
+    """Return a network that starts with the weights of another seed, as if they were of an earlier training."""
+    made = network(text)
+    weights = initial_weights(made, 99)
+    return dataclasses.replace(made, start=Start(digest(weights), weights))
+
+
+FROZEN = begun(f"Freeze\n{PART}End\n{HEAD}")
 KEYS = [name for node in FROZEN.nodes if node.frozen for name in node.weights]
 
 
@@ -75,7 +84,7 @@ def test_a_frozen_model_predicts_what_its_folder_and_its_modules_do(tmp_path: Pa
     """The model read back predicts the same bits; `to_torch` gives its probabilities, also after `train()`, as long as
     only the frozen part has layers that depend on the mode."""
     text = f"Freeze\n{PART}End\nFlat\nFC classes\n"
-    run = layerline.train(text, DATA, RECIPES["sgd"], out=tmp_path / "run", threads=1)
+    run = layerline.train(begun(text), DATA, RECIPES["sgd"], out=tmp_path / "run", threads=1)
     images = DATA.train.source.images
     expected = run.model.predict_proba(images)
     assert layerline.load(tmp_path / "run").predict_proba(images).tobytes() == expected.tobytes()
@@ -136,9 +145,9 @@ def test_what_only_frozen_layers_have_counts_for_no_rule() -> None:
     assert not facts.filters
     assert not facts.uses_batch
     with pytest.raises(RecipeError, match="trains no Conv"):
-        layerline.train(text, DATA, epochs=1, optimizer="muon")
+        layerline.train(begun(text), DATA, epochs=1, optimizer="muon")
     single = f"Freeze\nGlobalPool\n{PART.splitlines()[1]}\nEnd\nFlat\nFC classes\n"
-    layerline.train(single, DATA, epochs=1, lr=0.01, batch_size=69, threads=1)
+    layerline.train(begun(single), DATA, epochs=1, lr=0.01, batch_size=69, threads=1)
     with pytest.raises(NetworkError, match="has only one image"):
         layerline.train(single.replace("Freeze\n", "").replace("End\n", ""), DATA, epochs=1, lr=0.01, batch_size=69)
 
@@ -157,3 +166,10 @@ def test_frozen_layers_need_less_memory() -> None:
     needs = [each.engine.memory(DATA.train.source, 4096) for each in parts]
     assert needs[1] < needs[0] / 2
     check_memory(parts[1].engine, DATA, recipe, Free(10**12))
+
+
+def test_frozen_layers_with_random_weights_are_refused() -> None:
+    """A Freeze needs weights from somewhere: a run, a model, a pretrained network, or a PyTorch module."""
+    with pytest.raises(NetworkError, match="this layer is frozen, so it would keep its random weights") as caught:
+        layerline.train(f"Freeze\n{PART}End\n{HEAD}", DATA, RECIPES["sgd"])
+    assert "add start_from= with a run" in str(caught.value)
