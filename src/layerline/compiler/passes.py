@@ -87,9 +87,7 @@ def _replace_ops(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program
 
 
 def fuse_activation(program: Program, _: Machine) -> Program:
-    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y: backward passes that need y do.
-
-    A ReLU after a depthwise convolution is not fused, other activations are."""
+    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y: backward passes that need y do."""
     uses = _DefUse(program)
     changes: dict[Op, tuple[Op, ...]] = {}
     for op in program.ops:
@@ -100,7 +98,7 @@ def fuse_activation(program: Program, _: Machine) -> Program:
         kernel: Kernel | None = None
         if isinstance(conv.kernel, ConvForward):
             kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, activation=activation, y=op["y"].plane))
-        elif isinstance(conv.kernel, DepthwiseForward) and not isinstance(op.kernel, ReLUForward):
+        elif isinstance(conv.kernel, DepthwiseForward):
             kernel = replace(conv.kernel, activation=activation, y=op["y"].plane)
         if kernel:
             changes[conv] = (Op(kernel, tuple(op["y"] if b == op["x"] else b for b in conv.buffers)),)
