@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import small_data
+from click.testing import CliRunner
 from interrupted import Training, gone_on, traces, trained
 from torch import nn
 
 import layerline
+from layerline.cli.entry_point import layerline as command
 from layerline.engines.memory_check import Free, check_memory
 from layerline.errors import NetworkError, RecipeError
 from layerline.files import tensors
@@ -136,6 +138,24 @@ def test_a_network_that_is_frozen_to_its_end_cannot_be_trained() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).requires_grad_(False)
     with pytest.raises(NetworkError, match=r"module\.requires_grad_\(True\)"):
         layerline.train(layerline.from_torch(module, DATA.shape), DATA, epochs=1)
+
+
+def test_the_commands_say_that_frozen_weights_are_random_or_all(tmp_path: Path) -> None:
+    """`train` says so as long as nothing is started from; the engine commands refuse what has nothing to train."""
+    (tmp_path / "net.cnn").write_text("Freeze\nConv 4 3\nEnd\nFlat\nFC classes\n")
+    (tmp_path / "all.cnn").write_text("Freeze\nFlat\nFC classes\nEnd\n")
+    common = ["--data", "digits", "--limit", "200", "--epochs", "1", "--lr", "0.01", "--threads", "1"]
+    for run, more in (("a", []), ("b", ["--start-from", str(tmp_path / "a")])):
+        words = ["train", str(tmp_path / "net.cnn"), *common, "--out", str(tmp_path / run), *more]
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0, done.output
+        assert "1,450 trained and 40 frozen parameters" in " ".join(done.output.split())
+        assert ("the frozen ones are random" in " ".join(done.output.split())) is (run == "a")
+    for word in ("check", "profile", "bench"):
+        words = ["engine", word, str(tmp_path / "all.cnn"), "--data", "digits"]
+        done = CliRunner().invoke(command, words, standalone_mode=False)
+        assert isinstance(done.exception, NetworkError)
+        assert "there is nothing to train" in str(done.exception)
 
 
 def test_what_only_frozen_layers_have_counts_for_no_rule() -> None:
