@@ -140,17 +140,21 @@ def test_a_network_that_is_frozen_to_its_end_cannot_be_trained() -> None:
         layerline.train(layerline.from_torch(module, DATA.shape), DATA, epochs=1)
 
 
-def test_the_commands_say_that_frozen_weights_are_random_or_all(tmp_path: Path) -> None:
-    """`train` says so as long as nothing is started from; the engine commands refuse what has nothing to train."""
+def test_the_commands_count_frozen_weights_and_refuse_random_ones(tmp_path: Path) -> None:
+    """`train` refuses frozen layers without a start; the engine commands refuse what has nothing to train."""
+    (tmp_path / "plain.cnn").write_text("Conv 4 3\nFlat\nFC classes\n")
     (tmp_path / "net.cnn").write_text("Freeze\nConv 4 3\nEnd\nFlat\nFC classes\n")
     (tmp_path / "all.cnn").write_text("Freeze\nFlat\nFC classes\nEnd\n")
     common = ["--data", "digits", "--limit", "200", "--epochs", "1", "--lr", "0.01", "--threads", "1"]
-    for run, more in (("a", []), ("b", ["--start-from", str(tmp_path / "a")])):
-        words = ["train", str(tmp_path / "net.cnn"), *common, "--out", str(tmp_path / run), *more]
+    refused = CliRunner().invoke(command, ["train", str(tmp_path / "net.cnn"), *common])
+    assert isinstance(refused.exception, NetworkError)
+    assert "it would keep its random weights" in str(refused.exception)
+    for file, run, more in (("plain", "a", []), ("net", "b", ["--start-from", str(tmp_path / "a")])):
+        words = ["train", str(tmp_path / f"{file}.cnn"), *common, "--out", str(tmp_path / run), *more]
         done = CliRunner().invoke(command, words)
         assert done.exit_code == 0, done.output
-        assert "1,450 trained and 40 frozen parameters" in " ".join(done.output.split())
-        assert ("the frozen ones are random" in " ".join(done.output.split())) is (run == "a")
+        frozen = "1,450 trained and 40 frozen parameters" in " ".join(done.output.split())
+        assert frozen is (run == "b")
     for word in ("check", "profile", "bench"):
         words = ["engine", word, str(tmp_path / "all.cnn"), "--data", "digits"]
         done = CliRunner().invoke(command, words, standalone_mode=False)
