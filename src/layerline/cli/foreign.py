@@ -28,7 +28,10 @@ _GPU: Final = Foreign("{}: Layerline trains on the CPU; only its PyTorch engine 
 _HALF: Final = Foreign(
     "{}: Layerline computes in float32; its PyTorch engine also in bfloat16", "--precision bf16 --engine torch"
 )
-_SCRATCH: Final = Foreign("{}: Layerline trains from scratch, without pretrained weights")
+_PRETRAINED: Final = Foreign(
+    "{}: `--from lite0` instead of NET classifies photos by the features of a pretrained network"
+)
+_FROZEN: Final = Foreign("{}: layers between the lines Freeze and End of the network file are frozen")
 _WEIGHTS: Final = Foreign(
     "{} is called `--start-from` here, and takes a run or model file of Layerline",
     "--start-from {}",
@@ -78,9 +81,15 @@ _TRAIN: Final[dict[str, Foreign]] = {
     "dtype": Foreign("{}: Layerline computes in float32; `--engine torch --precision bf16` in bfloat16", value=True),
     **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
     **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
-    **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _SCRATCH),
-    **dict.fromkeys(("from-scratch", "no-pretrained"), Foreign("{}: training starts from scratch by default")),
-    **dict.fromkeys(("freeze", "freeze-layers", "freeze-backbone"), Foreign("{}: all layers are trained")),
+    **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _PRETRAINED),
+    **dict.fromkeys(
+        ("from-scratch", "no-pretrained"), Foreign("{}: a network that you name with NET starts from scratch")
+    ),
+    **dict.fromkeys(("freeze", "freeze-layers", "freeze-backbone"), _FROZEN),
+    **dict.fromkeys(
+        ("unfreeze-layers", "trainable-layers"),
+        Foreign("{} is called `--unfreeze` here", "--unfreeze {}", value=True, default="1"),
+    ),
     **dict.fromkeys(("log-interval", "print-freq", "log-every", "print-every", "log-frequency"), _EVERY_EPOCH),
     "logging-steps": _EVERY_EPOCH,
     **dict.fromkeys(
