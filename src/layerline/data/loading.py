@@ -13,6 +13,7 @@ from layerline.data import content, groups, in_memory, pixels, scaling, sources,
 from layerline.data import labels as classes_of
 from layerline.data.checking import near
 from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.data.folds import Fold
 from layerline.data.photos.image_options import image_options
 from layerline.data.splitting import Own, Remaining, SplitOptions
 from layerline.errors import DataError, other_calls
@@ -69,7 +70,8 @@ def load_data(
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
         has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
-        it only if the data has none. If `source` is in memory, also data of the same kind: test=(xt, yt).
+        it only if the data has none. test="2/5": the second of five folds of the training images. If `source` is in
+        memory, also data of the same kind: test=(xt, yt).
     limit: train on at most this many images.
     normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
@@ -111,8 +113,10 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
     selected_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
     grouped, many = _near_grouped(selected_sets, parts.last_for_test, wanted, images)
     group_by = "near" if many else images.near
+    pools = _pools(grouped, selected, parts.last_for_test)
+    notes += _unused(pools, wanted)
     try:
-        splits, made = _split(_pools(grouped, selected, parts.last_for_test), wanted)
+        splits, made = _split(pools, wanted)
     except splitting.GroupsError as e:
         if not many:
             raise
@@ -158,7 +162,11 @@ def _near_grouped(sets: Sets, last_for_test: int, wanted: SplitOptions, images: 
     train, by_default = sets["train"], images.near is None
     shares = {"test": wanted.test, "validation": wanted.validation}
     brought = {*sets, *(("test",) if last_for_test else ())}
-    drawn = [split for split, share in shares.items() if split not in brought and splitting.draws(share)]
+    drawn = [
+        split
+        for split, share in shares.items()
+        if isinstance(share, Fold) or (split not in brought and splitting.draws(share))
+    ]
     if images.near == "none" or not drawn or (by_default and train.groups is not None):
         return sets, ""
     if train.groups is not None:
@@ -232,6 +240,15 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
     return pools
 
 
+def _unused(pools: Mapping[SplitName, Remaining], wanted: SplitOptions) -> tuple[str, ...]:
+    """Return a note if the data has a test set, but the test set is a fold of the training images."""
+    own = pools.get("test")
+    if own is None or not isinstance(wanted.test, Fold):
+        return ()
+    count = display.counted(len(own.indices), "image")
+    return (f"the data's own test set of {count} is not used: the test set is a fold of the training images",)
+
+
 def _split(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[SplitName, Split], dict[str, Any]]:
     """Return the splits, and the options that reproduce them."""
     left = pools["train"]
@@ -247,6 +264,10 @@ def _split(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dic
             share = None if brought is not None else share.otherwise
         if share == "none":
             made[split] = "none"
+        elif isinstance(share, Fold):
+            made[split] = str(share)
+            taken, left = splitting.take(left, share, purpose, split, wanted.seed)
+            splits[split] = taken.split()
         elif brought is not None:
             if share is not None:
                 raise DataError(
