@@ -150,3 +150,18 @@ def test_too_few_groups():
     labels, groups = np.repeat([0, 1], 30), np.concatenate([np.arange(30), np.repeat([30, 31, 32], 10)])
     with pytest.raises(GroupsError, match=r"5 folds: the 30 images of class c1 are in only 3 groups"):
         folds(labels, 5, groups)
+
+
+def test_all_folds_come_from_one_reading(tmp_path: Path) -> None:
+    """`folds` gives what loading each one gives, of the same pixels in memory; other test sets have none."""
+    images, labels = pictures(60, K=3)
+    write_npz(tmp_path / "set.npz", x=images, y=labels)
+    data = load_data(tmp_path / "set.npz", test="2/3", seed=3, limit=20)
+    for k, fold in enumerate(data.folds(), 1):
+        alone = load_data(tmp_path / "set.npz", test=f"{k}/3", seed=3, limit=20)
+        assert fold.train.source.images is data.train.source.images
+        assert fold.cuts == alone.cuts
+        for name, split in alone.splits.items():
+            assert fold.splits[name].indices.tolist() == split.indices.tolist()
+    with pytest.raises(DataError, match="the test set is not a fold"):
+        load_data(tmp_path / "set.npz").folds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -99,6 +99,23 @@ def load_data(
     return _loaded(read(source, data_dir=data_dir, options=images, progress=progress), wanted, images, scale)
 
 
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """A source with everything checked that does not depend on how it is split."""
+
+    parts: SourceArrays
+    images: ImageOptions
+    normalize: str
+    sets: Sets
+    """With groups, if images stay together."""
+    classes: tuple[str, ...]
+    maximum: float
+    fingerprint: str
+    many: str
+    """A message with the number of near copies, if there are so many that they stay together; else empty."""
+    notes: tuple[str, ...]
+
+
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:
     """Return the data set of a source, checked and split. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
@@ -112,8 +129,18 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
     notes += classes_of.similar(selected)
     selected_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
     grouped, many = _near_grouped(selected_sets, parts.last_for_test, wanted, images)
+    fingerprint = content.fingerprint(digests, names, parts.last_for_test)
+    return _divided(
+        _Checked(parts, images, normalize, grouped, selected, maximum, fingerprint, many, notes), wanted, wanted.test
+    )
+
+
+def _divided(checked: _Checked, wanted: SplitOptions, test: Share) -> Dataset:
+    """Return the data set split with `test` as its test set."""
+    parts, images, many, notes = checked.parts, checked.images, checked.many, checked.notes
+    wanted = replace(wanted, test=test)
     group_by = "near" if many else images.near
-    pools = _pools(grouped, selected, parts.last_for_test)
+    pools = _pools(checked.sets, checked.classes, parts.last_for_test)
     notes += _unused(pools, wanted)
     try:
         splits, made = _split(pools, wanted)
@@ -124,8 +151,8 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
         many += (
             f", but class {display.name(e.name)} has too few groups to keep copies together: images are split singly"
         )
-        alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # the near copies stay known
-        splits, made = _split(_pools(alone, selected, parts.last_for_test), wanted)
+        alone = {split: replace(item, groups=None) for split, item in checked.sets.items()}  # near copies stay known
+        splits, made = _split(_pools(alone, checked.classes, parts.last_for_test), wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
     if group_by is not None:
@@ -134,16 +161,17 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
         notes += (many if group_by == "none" else f"{many}: {_TOGETHER}",)
     return Dataset(
         parts.name,
-        selected,
+        checked.classes,
         splits["train"],
         splits.get("validation"),
         splits.get("test"),
-        scaling.scaling(splits["train"], maximum, normalize),
-        content.fingerprint(digests, names, parts.last_for_test),
-        notes + _incomplete(splits, selected),
-        {**made, "normalize": normalize},
+        scaling.scaling(splits["train"], checked.maximum, checked.normalize),
+        checked.fingerprint,
+        notes + _incomplete(splits, checked.classes),
+        {**made, "normalize": checked.normalize},
         parts.resized,
         parts.skipped,
+        functools.partial(_divided, checked, wanted) if isinstance(test, Fold) else None,
     )
 
 
