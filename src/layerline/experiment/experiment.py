@@ -107,7 +107,7 @@ class Experiment:
 
     def with_fold(self, fold: Fold) -> Experiment:
         """Return the same experiment with a fold as the test set."""
-        return dataclasses.replace(self, cuts={**self.cuts, "test": str(fold)})
+        return dataclasses.replace(self, cuts={**self.cuts, "test": str(fold)}, given=self.given | {"test"})
 
     def folds(self, data: Dataset) -> tuple[Dataset, ...]:
         """Return the loaded data with each of its folds as the test set, examined. Raises DataError."""
