@@ -84,7 +84,7 @@ def train_folds(experiment: Experiment, count: str, output: Output) -> int:
         head = f"out-of-fold: {images} images, each predicted by the training without it"
         remarked = ["", *test_results.remark_lines(result.remarks)] if result.remarks else []
         lines = (head, "", *test_results.scores(result), *remarked)
-        return Finished(lines, fold_files.write(found, result, parts[0]))
+        return Finished(lines, *fold_files.write(found, result, parts[0]))
 
     return start.run(trainings, folder, text, _OF_FOLDS, finish)
 
@@ -96,6 +96,8 @@ class Finished:
 
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Why a file is missing."""
 
 
 @final
@@ -202,7 +204,7 @@ class _Rows:
         for line in ("", *summary) if summary else ():
             self._terminal.say(line)
         self._terminal.say()
-        for text in (*remarks(found, self._spread), *_notes(found)):
+        for text in (*remarks(found, self._spread), *_notes(found), *finished.notes):
             self._terminal.say(text)
         for line in ("", *finished.lines, "") if finished.lines else ():
             self._terminal.say(line)

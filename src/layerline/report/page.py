@@ -17,7 +17,17 @@ from layerline.data.dataset import FITTED
 from layerline.files import whole
 from layerline.measure import remarks
 from layerline.numbers import display
-from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
+from layerline.report import (
+    confusion_table,
+    filters,
+    fold_table,
+    gallery,
+    headline,
+    learning_curves,
+    samples,
+    tables,
+    thumbnails,
+)
 from layerline.report.suspects import SURE
 from layerline.runs import metrics, saved
 from layerline.runs.names import REPORT
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.report.gallery import Images
+    from layerline.runs.fold_runs import FoldRuns
     from layerline.runs.metrics import Counts
     from layerline.runs.saved import SavedRun
 
@@ -70,17 +81,35 @@ def write(
     return path
 
 
+def write_folds(run: SavedRun, folds: FoldRuns, pixels: Callable[[str, int], NDArray[np.uint8]]) -> Path:
+    """Write the report of a cross-validation to the folder of `run`, and return the path.
+
+    run: the first fold's, with the results and predictions of all. Raises UserError if the page cannot be written.
+    """
+    path = run.folder / REPORT
+    content = render(run, pixels, folds=folds)
+    check()
+    whole.write(path, (content,))
+    return path
+
+
 def render(
     run: SavedRun,
     pixels: Callable[[str, int], NDArray[np.uint8]] | None = None,
     assumptions: Sequence[tuple[str, str]] = (),
     why: str = "",
+    folds: FoldRuns | None = None,
 ) -> bytes:
-    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
+    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes.
+
+    folds: those of a cross-validation, whose results `run` has; None for a single run.
+    """
     if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
-    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
+    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels), "folds": None}
+    if folds is not None:
+        fixed |= _of_folds(run, folds, fixed["title"])
     chosen = gallery.choose(run)
     images = gallery.bare(run, chosen)
     indexed = all(part.index is not None for part in run.predictions.values())
@@ -147,6 +176,19 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "layers": tables.layers(run),
         "text": tables.text(run),
         "environment": tables.environment(run),
+    }
+
+
+def _of_folds(run: SavedRun, folds: FoldRuns, title: str) -> dict[str, Any]:
+    """Return the template variables that differ for a cross-validation."""
+    data = tables.data(run)
+    tested = 0 if folds.out_of_fold is None else folds.out_of_fold.images
+    summary = f"Out-of-fold: {display.count(tested)} images, each predicted by the training without it."
+    return {
+        "title": f"{title}, {folds.folds} folds",
+        "folds": fold_table.of(folds),
+        "headline": dataclasses.replace(headline.of(run), summary=summary),
+        "data": dataclasses.replace(data, notes=("The splits are those of the first fold.", *data.notes)),
     }
 
 

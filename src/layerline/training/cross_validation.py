@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import numpy as np
 
 from layerline.data import folds
+from layerline.data.dataset import Split
 from layerline.errors import RecipeError
 from layerline.measure import intervals, remarks
 from layerline.numbers import display
@@ -20,6 +21,7 @@ from layerline.runs.names import FOLDS
 from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
 from layerline.training.series import Series, Trainings
+from layerline.training.warm_start import leak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,8 @@ class CrossValidation(Trainings):
     """Of all folds together."""
     seed: int = 0
     """Of the intervals: the trainings' own."""
+    leak: str | None = None
+    """A remark if the trainings start with weights that may have learned from the images."""
 
     @property
     def tested(self) -> int:
@@ -68,7 +72,8 @@ class CrossValidation(Trainings):
         result = Result.of(classes, loss, confusion)
         spread = intervals.intervals(confusion, self.seed)
         result = dataclasses.replace(result, intervals=spread, baselines=_baselines(results))
-        return dataclasses.replace(result, remarks=tuple(remarks.of_evaluation(result)))
+        leaked = () if self.leak is None else (self.leak,)
+        return dataclasses.replace(result, remarks=(*leaked, *remarks.of_evaluation(result)))
 
     def saved(self) -> FoldRuns:
         """Return the summary that is written to folds.json."""
@@ -88,12 +93,16 @@ def cross_validation(prepared: Prepared, parts: Sequence[Dataset], folder: RunFo
         fold = folds.Fold(number, len(parts))
         return first if number == 1 else first.with_data(parts[number - 1], experiment.with_fold(fold))
 
+    tested = [part.test for part in parts if part.test is not None]
+    everything = Split(tested[0].source, np.sort(np.concatenate([test.indices for test in tested])))
+    whole = dataclasses.replace(parts[0], test=everything)
     none = CrossValidation(
         tuple(range(1, len(parts) + 1)),
         split_seed=experiment.split_seed,
         folder=None if folder is None else folder.path,
+        images=len(everything),
         seed=prepared.recipe.seed,
-        images=sum(len(part.test) for part in parts if part.test is not None),
+        leak=None if prepared.start is None else leak(prepared.start, whole),
     )
     return Series(prepared, none, folder, variant)
 
