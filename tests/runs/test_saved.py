@@ -13,11 +13,11 @@ import report_runs
 from layerline.errors import UserError
 from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
+from layerline.runs.fold_runs import FoldRuns, OutOfFold
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
 from layerline.runs.record import About, AboutData, AboutNetwork, Record, is_ours
 from layerline.runs.result import Result
-from layerline.runs.fold_runs import FoldRuns, OutOfFold
 from layerline.runs.seed_runs import SeedRuns
 from layerline.runs.series_runs import Mean
 

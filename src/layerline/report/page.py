@@ -188,7 +188,7 @@ def _of_folds(run: SavedRun, folds: FoldRuns, title: str) -> dict[str, Any]:
         "title": f"{title}, {folds.folds} folds",
         "folds": fold_table.of(folds),
         "headline": dataclasses.replace(headline.of(run), summary=summary),
-        "data": dataclasses.replace(data, notes=("The splits are those of the first fold.", *data.notes)),
+        "data": dataclasses.replace(data, notes=(f"The splits are those of fold {folds.finished[0]}.", *data.notes)),
     }
 
 
