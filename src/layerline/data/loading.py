@@ -70,8 +70,7 @@ def load_data(
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
         has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
-        it only if the data has none. test="2/5": the second of five folds of the training images. If `source` is in
-        memory, also data of the same kind: test=(xt, yt).
+        it only if the data has none. test="2/5": the second of five folds. For data in memory also test=(xt, yt).
     limit: train on at most this many images.
     normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
