@@ -13,7 +13,7 @@ import report_runs
 from layerline.errors import UserError
 from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
-from layerline.runs.fold_runs import FoldRuns, OutOfFold
+from layerline.runs.fold_runs import FoldRuns
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
 from layerline.runs.record import About, AboutData, AboutNetwork, Record, is_ours
@@ -168,28 +168,14 @@ def test_seeds_come_back(tmp_path: Path) -> None:
     assert SeedRuns.read(tmp_path / "s") == written
 
 
-@pytest.mark.parametrize("scores", [None, OutOfFold(40, 0.7, 0.75, 0.5, {"test_accuracy": (0.5, 0.9)})])
-def test_folds_come_back(tmp_path: Path, scores: OutOfFold | None) -> None:
-    """The runs' folders, the means, and the out-of-fold scores, if a fold is finished."""
+def test_folds_come_back(tmp_path: Path) -> None:
+    """The runs' folders, the means, and how many folds and images there are."""
     means = {"test_accuracy": Mean((0.5, 0.75), 0.625, 0.1, 0.9, 0.2)}
-    written = FoldRuns(("fold-1", "fold-2"), 0, (1, 2), (3,), 2, means, folds=5, images=100, out_of_fold=scores)
+    written = FoldRuns(("fold-1", "fold-2"), 0, (1, 2), (3,), 2, means, folds=5, images=100)
     written.write(tmp_path / "f")
     assert FoldRuns.read(tmp_path / "f") == written
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        '{"images": 3}',
-        '{"images": 3, "test_loss": "x", "test_accuracy": 1, "test_macro_f1": 1}',
-        '{"images": 3, "test_loss": 1, "test_accuracy": 1, "test_macro_f1": 1, "intervals": {"test_accuracy": [0.5]}}',
-        "[]",
-    ],
-)
-def test_out_of_fold_scores_that_are_none_are_refused(tmp_path: Path, scores: str) -> None:
-    """There are images and all scores, numbers each, and an interval has two ends."""
-    (tmp_path / "f").write_text(f'{{"runs": [], "out_of_fold": {scores}}}')
-    with pytest.raises(UserError, match="out_of_fold"):
+    (tmp_path / "f").write_text('{"runs": [], "folds": 0}')
+    with pytest.raises(UserError, match="folds must be a positive integer"):
         FoldRuns.read(tmp_path / "f")
 
 

@@ -19,12 +19,14 @@ import small_data
 
 from layerline.runs import predictions, saved
 from layerline.runs.fold_runs import FoldRuns
+from layerline.runs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
+FILES = ("folds.json", "predictions.npz", "report.html", "result.json")
 OPTIONS = ["--data", "bands.npz", "--lr", "0.02", "--threads", "1"]
 
 
@@ -57,7 +59,7 @@ def test_every_image_is_predicted_by_the_run_without_it(folder: Path, golden: Ca
     assert max(map(len, ended.stdout.splitlines())) <= 80
     out = folder / "mine"
     names = [f"fold-{k}" for k in range(1, 5)]
-    assert sorted(path.name for path in out.iterdir()) == [*names, "folds.json", "predictions.npz", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, *FILES]
     together = predictions.read(out / "predictions.npz", 3)["test"]
     assert together.index is not None
     assert together.index.tolist() == list(range(200))
@@ -69,11 +71,17 @@ def test_every_image_is_predicted_by_the_run_without_it(folder: Path, golden: Ca
             assert np.array_equal(getattr(together, array)[own.index], getattr(own, array))
         assert run.record.data["test"] == f"{k}/4"
         assert run.record.train["seed"] == 0
+    result = Result.read(out / "result.json")
+    assert result.test_accuracy == (together.prediction == together.truth).mean()
+    assert result.test_loss == pytest.approx(-np.log(together.of_truth()).mean(), rel=1e-4)
+    assert result.intervals is not None
+    low, high = result.intervals["test_accuracy"]
+    assert low < result.test_accuracy < high
+    assert result.baselines is not None
+    for name, baseline in result.baselines.items():
+        parts = [(run.result.baselines or {})[name]["accuracy"] for run in runs if run.result is not None]
+        assert baseline["accuracy"] == pytest.approx(statistics.mean(parts))  # all folds have 50 images
     written = FoldRuns.read(out / "folds.json")
-    assert written.out_of_fold is not None
-    assert written.out_of_fold.test_accuracy == (together.prediction == together.truth).mean()
-    loss = -np.log(together.of_truth()).mean()
-    assert written.out_of_fold.test_loss == pytest.approx(loss, rel=1e-4)
     accuracies = [run.result.test_accuracy for run in runs if run.result is not None]
     mean = written.means["test_accuracy"]
     assert mean is not None
@@ -101,16 +109,32 @@ def test_the_report_has_the_folds_and_all_images(folder: Path) -> None:
     """A row per fold and the mean, the matrix of all images with their thumbnails, and no section of a single run."""
     assert call(folder, "--folds", "2", "--epochs", "1", "--out", "mine", "--quiet").stdout == "mine\n"
     page = (folder / "mine" / "report.html").read_text()
-    result = FoldRuns.read(folder / "mine" / "folds.json")
-    assert result.out_of_fold is not None
+    folds = FoldRuns.read(folder / "mine" / "folds.json")
+    accuracy = Result.read(folder / "mine" / "result.json").test_accuracy
     assert "Out-of-fold: 200 images, each predicted by the training without it" in page
-    assert f"{result.out_of_fold.test_accuracy:.2%}" in page
-    for k, accuracy in enumerate(result.means["test_accuracy"].values, 1):  # type: ignore[union-attr]
+    assert f"{accuracy:.2%}" in page
+    for k, accuracy in enumerate(folds.means["test_accuracy"].values, 1):  # type: ignore[union-attr]
         assert re.search(rf'<th scope="row">{k}</th><td>[0-9.]+</td><td>{accuracy:.4f}</td>', page)
     assert '<img src="data:image/png' in page
     assert 'id="curves"' not in page
     assert 'href="#curves"' not in page
     assert 'id="filters"' not in page
+    again = command(folder, "report", "mine")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert (folder / "mine" / "report.html").read_text() == page
+
+
+def test_two_cross_validations_are_compared_by_all_images(folder: Path) -> None:
+    """Paired, image by image, on every image that both predicted without having trained on it."""
+    for name, rate in (("good", "0.02"), ("bad", "0.0001")):
+        words = ["train", "net.cnn", "--data", "bands.npz", "--lr", rate, "--folds", "2", "--epochs", "6"]
+        assert command(folder, *words, "--out", name, "--quiet").returncode == 0
+    ended = command(folder, "compare", "good", "bad", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["images"] == 200
+    for side, name in (("a", "good"), ("b", "bad")):
+        assert found[side]["accuracy"] == Result.read(folder / name / "result.json").test_accuracy
 
 
 def test_choices_are_made_once(folder: Path) -> None:
@@ -185,7 +209,7 @@ def test_ctrl_c_keeps_the_finished_folds(folder: Path) -> None:
     assert "stopped: 2 of 4 training runs finished; the means cover only these" in output
     assert "out-of-fold: 100 of 200 images" in output
     written = json.loads((folder / "mine" / "folds.json").read_text())
-    assert (written["finished"], written["stopped"], written["out_of_fold"]["images"]) == ([1, 2], 2, 100)
+    assert (written["finished"], written["stopped"], written["images"]) == ([1, 2], 2, 200)
     assert len(predictions.read(folder / "mine" / "predictions.npz", 3)["test"]) == 100
     assert "2 of 4 folds" in (folder / "mine" / "report.html").read_text()
     assert not (folder / "mine" / "fold-4").exists()

@@ -81,35 +81,19 @@ def write(
     return path
 
 
-def write_folds(run: SavedRun, folds: FoldRuns, pixels: Callable[[str, int], NDArray[np.uint8]]) -> Path:
-    """Write the report of a cross-validation to the folder of `run`, and return the path.
-
-    run: the first fold's, with the results and predictions of all. Raises UserError if the page cannot be written.
-    """
-    path = run.folder / REPORT
-    content = render(run, pixels, folds=folds)
-    check()
-    whole.write(path, (content,))
-    return path
-
-
 def render(
     run: SavedRun,
     pixels: Callable[[str, int], NDArray[np.uint8]] | None = None,
     assumptions: Sequence[tuple[str, str]] = (),
     why: str = "",
-    folds: FoldRuns | None = None,
 ) -> bytes:
-    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes.
-
-    folds: those of a cross-validation, whose results `run` has; None for a single run.
-    """
+    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
     if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
     fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels), "folds": None}
-    if folds is not None:
-        fixed |= _of_folds(run, folds, fixed["title"])
+    if run.folds is not None:
+        fixed |= _of_folds(run, run.folds, fixed["title"])
     chosen = gallery.choose(run)
     images = gallery.bare(run, chosen)
     indexed = all(part.index is not None for part in run.predictions.values())
@@ -182,7 +166,7 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
 def _of_folds(run: SavedRun, folds: FoldRuns, title: str) -> dict[str, Any]:
     """Return the template variables that differ for a cross-validation."""
     data = tables.data(run)
-    tested = 0 if folds.out_of_fold is None else folds.out_of_fold.images
+    tested = sum(map(len, run.predictions.values()))
     summary = f"Out-of-fold: {display.count(tested)} images, each predicted by the training without it."
     return {
         "title": f"{title}, {folds.folds} folds",

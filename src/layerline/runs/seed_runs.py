@@ -10,7 +10,6 @@ from layerline.runs.series_runs import SeriesRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @final
@@ -28,7 +27,6 @@ class SeedRuns(SeriesRuns):
         return {"seeds": list(self.seeds)}
 
     @classmethod
-    def of_own(cls, path: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    def of_own(cls, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the seeds."""
-        del path
         return {"seeds": tuple(found.get("seeds") or ())}

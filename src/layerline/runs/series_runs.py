@@ -63,7 +63,7 @@ class SeriesRuns(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def of_own(cls, path: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    def of_own(cls, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that only this kind has, of a file's content that matches KINDS."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class SeriesRuns(abc.ABC):
             tuple(found.get("diverged") or ()),
             found.get("stopped"),
             {key: _mean(path, key, found[key]) for key in FIGURES if key in found},
-            **cls.of_own(path, found),
+            **cls.of_own(found),
         )
 
 

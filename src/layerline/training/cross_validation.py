@@ -16,7 +16,7 @@ from layerline.measure import intervals, remarks
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole
 from layerline.runs import metrics
-from layerline.runs.fold_runs import FoldRuns, OutOfFold
+from layerline.runs.fold_runs import FoldRuns
 from layerline.runs.names import FOLDS
 from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
@@ -79,9 +79,7 @@ class CrossValidation(Trainings):
         """Return the summary that is written to folds.json."""
         names = tuple(map(self.name, self.runs))
         common = (self.split_seed, tuple(self.runs), self.diverged, self.stopped, self.means())
-        return FoldRuns(
-            *(names, *common), folds=len(self.asked), images=self.images, out_of_fold=_scores(self.result())
-        )
+        return FoldRuns(names, *common, folds=len(self.asked), images=self.images)
 
 
 def cross_validation(prepared: Prepared, parts: Sequence[Dataset], folder: RunFolder | None) -> Series[CrossValidation]:
@@ -154,10 +152,3 @@ def _baselines(results: Sequence[Result]) -> Baselines:
 
 def _size(result: Result) -> int:
     return 0 if result.confusion is None else int(result.confusion.sum())
-
-
-def _scores(result: Result | None) -> OutOfFold | None:
-    if result is None or result.test_loss is None or result.test_accuracy is None or result.test_macro_f1 is None:
-        return None
-    scores = (result.test_loss, result.test_accuracy, result.test_macro_f1)
-    return OutOfFold(_size(result), *scores, result.intervals or {})

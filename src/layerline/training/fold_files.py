@@ -1,14 +1,13 @@
-"""The files about all folds of a cross-validation together: the out-of-fold predictions and their report."""
+"""The files about all folds of a cross-validation together: out-of-fold scores and predictions, and their report."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from layerline.errors import UserError
 from layerline.numbers import display
-from layerline.runs import predictions, saved
-from layerline.runs.names import PREDICTIONS, REPORT
+from layerline.runs import predictions
+from layerline.runs.names import PREDICTIONS, REPORT, RESULT
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -24,17 +23,16 @@ def write(found: CrossValidation, result: Result, data: Dataset) -> tuple[tuple[
     together = found.predictions()
     if found.folder is None or together is None:
         return (), ()
+    result.write(found.folder / RESULT)
     predictions.write(found.folder / PREDICTIONS, (together,))
-    from layerline.report import page, thumbnails
-
-    first = saved.read(found.folder / found.name(next(iter(found.runs))))
-    run = dataclasses.replace(
-        first, folder=found.folder, history=(), result=result, predictions={"test": together}, weights=None, digest=""
-    )
+    files = (RESULT, PREDICTIONS)
     try:
-        page.write_folds(run, found.saved(), thumbnails.of(data))
+        from layerline.report import page, thumbnails
+
+        page.write(found.folder, pixels=thumbnails.of(data))
     except UserError:
         raise
-    except Exception as error:  # jinja2 is broken, or lacks a feature; as for the report of a run
-        return (PREDICTIONS,), (f"no {REPORT}: {type(error).__name__}: {display.name(str(error), 200)}",)
-    return (PREDICTIONS, REPORT), ()
+    except Exception as error:  # jinja2 is broken, or lacks a feature
+        reason = f"{type(error).__name__}: {display.name(str(error), 200)}"
+        return files, (f"no {REPORT}: {reason}; once that is fixed, `layerline report` adds it",)
+    return (*files, REPORT), ()
