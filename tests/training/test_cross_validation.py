@@ -133,6 +133,7 @@ def test_two_cross_validations_are_compared_by_all_images(folder: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert found["images"] == 200
+    assert found["caveats"][-1].startswith("This compares two recipes with one training per fold")
     for side, name in (("a", "good"), ("b", "bad")):
         assert found[side]["accuracy"] == Result.read(folder / name / "result.json").test_accuracy
 
