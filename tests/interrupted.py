@@ -16,7 +16,9 @@ from layerline.engines import make
 from layerline.engines.agreement import checked
 from layerline.errors import DivergedError, NetworkError, RecipeError
 from layerline.files import tensors
-from layerline.network import parse
+from layerline.network import initial_weights, parse
+from layerline.network.start import Start
+from layerline.network.start import digest as weights_digest
 from layerline.recipe import OPTIMIZERS, SCHEDULES, Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
@@ -124,10 +126,14 @@ class Cut:
 def trained(drawn: Training, out: Path, cut: tuple[int, int] | None = None, threads: int = 1, **options: Any) -> Run:
     """Return the run of a training in the folder `out`: whole, or cut after `cut` = (epoch, step of it)."""
     interrupt = Interrupt()
-    engine: Any = make("compiled", drawn.network, drawn.data.scaling, drawn.recipe, threads)
+    start = drawn.network.start
+    if start is None and any(node.frozen for node in drawn.network.nodes):
+        weights = initial_weights(drawn.network, 99)
+        start = Start(weights_digest(weights), weights)
+    engine: Any = make("compiled", drawn.network, drawn.data.scaling, drawn.recipe, threads, start=start)
     if cut is not None:
         engine = Cut(engine, interrupt, *cut)
-    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, threads=threads)
+    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, start, threads=threads)
     return run(prepared, RunFolder.named(out), Watcher(), interrupt, **options)
 
 

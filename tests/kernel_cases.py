@@ -396,7 +396,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(lambda m: forward(STRIDED, m, Plane(22, 4, 6, 1, 1, 1, 1)), define.conv, 2 + 18, convolved),
         Case(lambda m: forward(GROUPED, m, Plane(8, 3, 2), bias=False, activation=RELU, pool=(2, 2), places=True),
              define.conv, 2 + 27, convolved),
-        Case(lambda m: forward(GROUPED, m, Plane(8, 6, 5), activation=ReLU6Function()), define.conv, 2 + 27, convolved),
+        *(Case(lambda m, f=f: forward(GROUPED, m, Plane(8, 6, 5), activation=f), define.conv, 8 + 27, convolved)
+          for f in (ReLU6Function(), HardSwishFunction())),
     ),
     ConvAcross: (Case(across, define.conv, 2 + 9, convolved, lanes=4),),
     ConvFilters: (

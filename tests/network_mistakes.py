@@ -169,6 +169,7 @@ CASES = {
     "branch-in-repeat": Case("Concat\nRepeat 2\nReLU\nBranch\nReLU\nEnd\nBranch\nEnd\nFlat\nFC classes"),
     "concat-one-branch": Case("Concat\nReLU\nEnd\nFlat\nFC classes"),
     "concat-empty": Case("Concat\nEnd\nGate\nConcat\nEnd\nEnd\nFlat\nFC classes"),
+    "concat-many-branches": Case("Concat\n" + "ReLU\nBranch\n" * 120 + "End\nFlat\nFC classes"),
     "concat-no-end": Case("Concat\nReLU\nBranch\nReLU\nFlat\nFC classes"),
     "freeze-late": Case("Conv 8 3\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),
     "freeze-twice": Case("Freeze\nConv 8 3\nEnd\nReLU\nFreeze\nConv 8 3\nEnd\nFlat\nFC classes"),

@@ -69,6 +69,11 @@ def random_case(rng: Random, verdicts: Verdicts, kinds: tuple[str, ...] = KINDS,
     return first_clear(lambda: _drawn(rng, draw(rng, kinds, **sizes)), verdicts)
 
 
+def case_of(rng: Random, text: str, verdicts: Verdicts) -> Case:
+    """Draw a batch and weights for a network."""
+    return first_clear(lambda: _drawn(rng, text), verdicts)
+
+
 def wide_case(rng: Random, verdicts: Verdicts) -> Case:
     """Draw such a network with wide convolutions of 3 × 3 and 5 × 5."""
     return first_clear(lambda: _drawn(rng, draw_wide(rng)), verdicts)
@@ -102,8 +107,10 @@ def _drawn(rng: Random, text: str) -> Case:
     torch.manual_seed(rng.getrandbits(63))
     weights = {name: value.numpy().copy() for name, value in network.to_torch().state_dict().items()}
     for name in [name for node in network.nodes if node.frozen for name in node.weights]:
-        if name.endswith(("running_mean", "running_var")):
-            weights[name] = numbers.uniform(0.5, 2, weights[name].shape).astype(np.float32)
+        if name.endswith("running_mean"):
+            weights[name] = numbers.normal(0, 0.1, weights[name].shape).astype(np.float32)
+        elif name.endswith("running_var"):
+            weights[name] = numbers.uniform(0.2, 1, weights[name].shape).astype(np.float32)
     return Case(network, images, labels, weights, scaling)
 
 

@@ -724,6 +724,7 @@ def squeeze_by_linear():
     class SELayer(nn.Module):
         def __init__(self, channel, reduction=2):
             super().__init__()
+            self.reduction = reduction
             self.avg_pool = nn.AdaptiveAvgPool2d(1)
             self.fc = nn.Sequential(
                 nn.Linear(channel, channel // reduction, bias=False),
@@ -735,11 +736,12 @@ def squeeze_by_linear():
         def forward(self, x):
             b, c, _, _ = x.size()
             y = self.avg_pool(x).view(b, c)
-            y = self.fc(y).view(b, c, 1, 1)
+            y = self.fc(y)
+            y = y.view(b, c, 1, 1) if self.reduction == 2 else y[:, :, None, None]
             return x * y.expand_as(x)
 
     return nn.Sequential(
-        *(nn.Conv2d(3, 4, 3), nn.ReLU(), SELayer(4), nn.Conv2d(4, 6, 3, 2), SELayer(6)),
+        *(nn.Conv2d(3, 4, 3), nn.ReLU(), SELayer(4), nn.Conv2d(4, 6, 3, 2), SELayer(6, 3)),
         *(nn.Flatten(), nn.Linear(96, 3)),
     )
 

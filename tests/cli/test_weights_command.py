@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from command import run
+from foreign_backbones import ResNet, trained
 from places import SOURCES
-from torch_backbones import ResNet, trained
 
 from layerline.cli.entry_point import main
 from layerline.network.pretrained import installed
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "weights.pth"
+DAMAGE = ("damage",)
+"""Not a command: a step of the test."""
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_print_what_they_do(
     folder: Path, capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]
 ) -> None:
-    """Listed, added, listed, added again, removed twice; and files that are refused: the golden file has every word."""
+    """Listed, added, added again, damaged, removed twice, and refused files: the golden file has every word."""
     torch.save({"conv1.weight": torch.ones(64, 3, 7, 7), "fc.weight": torch.ones(2, 2)}, "part.pth")
     torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), "module.pth")
     (folder / "notes.txt").write_text("not weights")
@@ -44,6 +46,8 @@ def test_the_commands_print_what_they_do(
         ("add", FILE),
         ("list",),
         ("add", FILE),
+        DAMAGE,
+        ("list",),
         ("remove", "resnet18"),
         ("remove", "resnet18"),
         ("remove", "resnet"),
@@ -54,14 +58,18 @@ def test_the_commands_print_what_they_do(
         ("add", "notes.txt"),
         ("add", "none.pth"),
     ]
-    digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
     texts = []
     for words in commands:
+        if words is DAMAGE:
+            (stored,) = (folder / ".local").rglob("*.safetensors")
+            stored.write_bytes(stored.read_bytes()[:-1] + b"\x07")
+            texts.append("# a byte of the stored file is changed\n")
+            continue
         code = main(("weights", *words))
         out, err = capsys.readouterr()
         assert not err or code == 2
         text = f"$ layerline weights {' '.join(words)}\n{out}{err}"
-        texts.append(text.replace(digest, "<SHA-256>"))
+        texts.append(re.sub("[0-9a-f]{64}", "<SHA-256>", text))
         assert max(map(len, out.splitlines()), default=0) <= 80
     golden("weights.txt", "\n".join(texts).rstrip())
 

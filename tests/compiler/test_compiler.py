@@ -199,6 +199,47 @@ def test_every_pass_leaves_a_program_that_is_right() -> None:
             check(program, run_pass.__name__)
 
 
+INVERTED = """Input 3 16 16
+Conv 16 3 stride=2 padding=1 bias=no
+BatchNorm
+ReLU6
+Residual
+Conv 48 1 bias=no
+BatchNorm
+ReLU6
+Depthwise 3 padding=1 bias=no
+BatchNorm
+ReLU6
+Conv 16 1 bias=no
+BatchNorm
+End
+GlobalPool
+Flat
+FC 10
+"""
+
+
+def symbols_of(text: str, *, training: bool) -> list[str]:
+    task = Task(50, SGD, training=training)
+    return [op.kernel.symbol for op in plan(parse(text, name="n"), host(), task).program.ops]
+
+
+def test_relu6_and_hard_swish_are_in_the_convolutions() -> None:
+    """In direct and depthwise ones; to train, a BatchNorm is between them, and in a fused one y alone has the slope.
+    HardSwish is fused to predict, but never before a pool, because it also decreases."""
+    for name, line in (("relu6", "ReLU6"), ("hard_swish", "HardSwish")):
+        for training, kernels, fused in ((False, 0, 3), (True, 3, 0)):
+            symbols = symbols_of(INVERTED.replace("ReLU6", line), training=training)
+            assert sum(symbol.startswith(f"{name}_fwd") for symbol in symbols) == kernels
+            assert sum(f"_{name}_fwd" in symbol for symbol in symbols) == fused
+    symbols = symbols_of("Input 3 8 8\nConv 16 3\nHardSwish\nPool 2\nFlat\nFC 3\n", training=False)
+    assert any("_hard_swish_fwd" in symbol for symbol in symbols)
+    assert not any("_pool2_2" in symbol for symbol in symbols)
+    symbols = symbols_of(INVERTED.replace("BatchNorm\n", ""), training=True)
+    assert sum("_relu6_fwd" in symbol for symbol in symbols) == sum("relu6_bwd" in symbol for symbol in symbols) == 3
+    assert not any(symbol.startswith("relu6_fwd") for symbol in symbols)
+
+
 @given(st.integers(1, 500), st.integers(1, 40))
 def test_balanced_pieces_cover_everything_once(n: int, most: int) -> None:
     """Pieces follow each other, none is larger than asked, sizes differ by one at most."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import small_data
 
-from layerline.engines import cross_check
+from layerline.engines import features
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.cross_check import BATCHES, cross_checked
 from layerline.network import parse
@@ -118,12 +118,12 @@ def test_what_happens_in_one_batch_alone_is_no_failure(monkeypatch: pytest.Monke
 
 def test_a_wrong_layer_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that reach the compiled engine 1 % too large make the outputs from there on differ by as much."""
-    folded = cross_check.folded_weights
+    folded = features.folded_weights
 
     def larger(*arguments: Any) -> Any:
         return {name: value * (1.01 if name == "0.weight" else 1) for name, value in folded(*arguments).items()}
 
-    monkeypatch.setattr(cross_check, "folded_weights", larger)
+    monkeypatch.setattr(features, "folded_weights", larger)
     found = cross_checked(NETWORK, DATA, RECIPE, 1)
     assert found.layers[0].output.compiled == pytest.approx(0.01, rel=0.3)
     assert found.layers[0].output.torch is not None

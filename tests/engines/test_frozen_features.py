@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 DATA = layerline.load_data("digits", limit=200)
+CASES = {
+    "a pool after the End": "Freeze\nConv 32 3 padding=1\nEnd\nReLU\nPool 2\nConv 4 3\nFlat\nFC classes\n",
+    "wide convolutions": "Freeze\nConv 32 3 padding=1\nReLU\nConv 32 3 padding=1\nEnd\nPool 4\nFlat\nFC classes\n",
+    "vectors": "Freeze\nConv 4 3\nFlat\nFC 9\nReLU\nEnd\nFC classes\n",
+    "two readers": "Freeze\nConv 8 3 padding=1\nEnd\nResidual\nConv 8 1\nEnd\nPool 8\nFlat\nFC classes\n",
+}
 FROZEN = "Freeze\nConv 8 3 padding=1 bias=no\nBatchNorm\nReLU\nResidual\nConv 8 1\nEnd\nPool 2\nConv 4 3\nReLU\nEnd\n"
 HEAD = "Flat\nFC 12\nBatchNorm\nReLU\nFC classes\n"
 PLAIN = Recipe(batch_size=16, learning_rate=0.05, augment="none")
@@ -69,6 +75,16 @@ def test_stored_features_change_no_bit(name: str, threads: int) -> None:
     assert np.array_equal(a.probabilities, b.probabilities)
     assert np.array_equal(a.losses, b.losses)
     assert np.array_equal(stored.probabilities(DATA.test.images), b.probabilities)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_network_changes_its_bits(name: str) -> None:
+    """Wherever the frozen part ends: in a fused or transformed convolution, a vector, or a value with two readers."""
+    net = network(CASES[name])
+    assert net.frozen_end
+    live = trained(CompiledEngine(net, DATA.scaling, PLAIN, 2), PLAIN)
+    stored = trained(FeatureEngine(net, DATA.scaling, PLAIN, 2), PLAIN)
+    assert same(stored.state().weights, live.state().weights)
 
 
 def test_each_image_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

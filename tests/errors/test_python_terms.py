@@ -58,7 +58,7 @@ def test_an_error_displays_python_and_keeps_the_flags() -> None:
 
 def test_the_options_are_those_of_python() -> None:
     """Every option named here is an argument of a public function, and every option of the table is named here."""
-    arguments = {key for key in BY_KEY if key not in ("data", "split_seed")} | {
+    arguments = {key for key in BY_KEY if key not in ("data", "split_seed", "from", "unfreeze")} | {
         "out",
         "force",
         "seeds",

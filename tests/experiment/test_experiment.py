@@ -237,7 +237,8 @@ def test_the_record_is_an_experiment_again(folder: Path, monkeypatch: pytest.Mon
     assert Path(again.source).resolve() == (folder / "images").resolve()
     assert (again.engine, again.threads, again.text) == ("compiled", 2, first.text)
     assert set(written["train"]) == {option.key for option in OPTIONS if option.section == "train"} - {
-        *("start_from", "device", "precision")  # the last two are of the torch engine
+        *("start_from", "device", "precision"),  # the last two are of the torch engine
+        *("from", "unfreeze"),  # the network's text has them
     }
     about = tomllib.loads(tomli_w.dumps(written))["about"]
     assert about["data"]["fingerprint"] == data.fingerprint

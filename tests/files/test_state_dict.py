@@ -134,16 +134,18 @@ def test_other_kinds_of_files_are_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
-    """No file, a folder, a pipe that nobody writes to, and a gigabyte of zeros after the right start."""
+    """No file, a folder, a pipe that nobody writes to, and a gigabyte of zeros after a right or a wrong start."""
     os.mkfifo(tmp_path / "pipe")
-    large = tmp_path / "large"
-    large.write_bytes(b"PK\x03\x04")
-    os.truncate(large, 10**9)
-    for name, reason in (
-        ("none", "no such file"),
-        ("", "directory"),
-        ("pipe", "a pipe"),
-        ("large", "larger than 537 MB"),
-    ):
+    for name, start in (("large", b"PK\x03\x04"), ("other", b"hello")):
+        (tmp_path / name).write_bytes(start)
+        os.truncate(tmp_path / name, 10**9)
+    reasons = {
+        "none": "no such file",
+        "": "directory",
+        "pipe": "a pipe",
+        "large": "larger than 537 MB",
+        "other": "else",
+    }
+    for name, reason in reasons.items():
         with pytest.raises(UserError, match=reason):
             state_dict.read(tmp_path / name)

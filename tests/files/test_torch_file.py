@@ -369,6 +369,7 @@ def test_damage_of_the_zip_format_is_refused_with_its_place() -> None:
         "overlaps": bytes(moved),
         "storage 0 is missing": zip_file(pickle_, {}),
         "a/data/0: found 12 bytes; expected 16": zip_file(pickle_, {"0": ONE[:3]}),
+        "a/data/0: found 20 bytes; expected 16": zip_file(pickle_, {"0": np.ones(5, "<f4")}),
         "a/data/0: the data does not match its checksum": good[:values] + b"\x01" + good[values + 1 :],
         "another byte order": big,
         "found 0 members <name>/data.pkl": good.replace(b"data.pkl", b"data.pkx"),

@@ -73,6 +73,43 @@ def test_values_paths_and_lines_of_a_network_with_blocks():
         assert node.shape == node.layer.output_shape(*node.input_shapes)
 
 
+BRANCHES = """\
+Input 3 8 8
+Concat
+Branch
+    Conv 4 1
+Branch
+    Residual
+        Conv 3 3 padding=1
+    End
+Branch
+End
+Gate
+    GlobalPool
+    Conv 13 1
+End
+Flat
+FC 4
+"""
+
+
+def test_values_and_paths_of_concat_and_gate(golden):
+    """Branches are numbered modules that all read the block's input; a Gate's End reads its factors and the input."""
+    network = parse(BRANCHES)
+    assert [(n.layer.kind, n.inputs, n.path, n.line) for n in network.nodes] == [
+        ("conv", (0,), "0.branch2.0", 4),
+        ("conv", (0,), "0.branch3.0.body.0", 7),
+        ("add", (2, 0), "0.branch3.0", 6),
+        ("concat", (0, 1, 3, 0), "0", 2),
+        ("global_pool", (4,), "1.gate.0", 12),
+        ("conv", (5,), "1.gate.1", 13),
+        ("gate", (6, 4), "1", 11),
+        ("flat", (7,), "2", 15),
+        ("fc", (8,), "3", 16),
+    ]
+    golden("describe-branches.txt", network.describe())
+
+
 def test_the_data_decides_what_the_file_leaves_open():
     """Input shape and classes come from the data; a file that gives both needs none."""
     open_ = parse("Flat\nFC classes", input_shape=(3, 4, 5), classes=7)

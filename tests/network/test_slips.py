@@ -181,7 +181,7 @@ def test_no_line_is_too_strange_to_be_read(code):
         ("connected", {"output": "10", "activation": "linear"}, ["Flat", "FC 10"]),
         ("dropout", {}, ["Dropout 0.5"]),
         ("convolutional", {"filters": "many"}, []),
-        ("route", {}, []),
+        ("route", {}, ["Concat", "End", "Branch"]),
     ],
 )  # fmt: skip
 def test_a_section_of_darknet_is_worked_out(name, values, said):

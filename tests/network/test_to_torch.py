@@ -180,6 +180,20 @@ def test_residual_adds_its_branches():
     assert torch.equal(second(y), y * torch.sigmoid(y) + y) or torch.allclose(second(y), y * torch.sigmoid(y) + y)
 
 
+def test_concat_and_gate_are_their_formulas():
+    """The channels of all branches in their order, the input itself for an empty one; x · g(x), for each channel."""
+    network = parse(
+        "Input 2 4 4\nConcat\nConv 3 1\nTanh\nBranch\nBranch\nConv 1 1\nEnd\n"
+        "Gate\nGlobalPool\nSigmoid\nEnd\nGate\nSiLU\nEnd\nFlat\nFC 2"
+    )
+    concat, gate, product, *_ = network.to_torch()
+    x = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    y = torch.cat([torch.tanh(concat.branch1[0](x)), x, concat.branch3[0](x)], 1)
+    assert torch.equal(concat(x), y)
+    torch.testing.assert_close(gate(y), y * torch.sigmoid(y.mean((2, 3), keepdim=True)))
+    torch.testing.assert_close(product(y), y * y * torch.sigmoid(y))
+
+
 FORMULAS = {
     "ReLU": lambda x: max(x, 0.0),
     "LeakyReLU 0.2": lambda x: x if x > 0 else 0.2 * x,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import small_data
+from click.testing import CliRunner
 from interrupted import Training, gone_on, traces, trained
 from torch import nn
 
 import layerline
+from layerline.cli.entry_point import layerline as command
 from layerline.engines.memory_check import Free, check_memory
 from layerline.errors import NetworkError, RecipeError
 from layerline.files import tensors
-from layerline.network import parse
+from layerline.network import initial_weights, parse
+from layerline.network.start import Start, digest
 from layerline.recipe import Recipe
 from layerline.runs.checkpoint import Checkpoints
 from layerline.training.automatic.facts import Facts
@@ -39,7 +43,14 @@ def network(text: str) -> Network:
     return parse(text, name="net", input_shape=DATA.shape, classes=len(DATA.classes))
 
 
-FROZEN = network(f"Freeze\n{PART}End\n{HEAD}")
+def begun(text: str) -> Network:
+    """Return a network that starts with the weights of another seed, as if they were of an earlier training."""
+    made = network(text)
+    weights = initial_weights(made, 99)
+    return dataclasses.replace(made, start=Start(digest(weights), weights))
+
+
+FROZEN = begun(f"Freeze\n{PART}End\n{HEAD}")
 KEYS = [name for node in FROZEN.nodes if node.frozen for name in node.weights]
 
 
@@ -75,7 +86,7 @@ def test_a_frozen_model_predicts_what_its_folder_and_its_modules_do(tmp_path: Pa
     """The model read back predicts the same bits; `to_torch` gives its probabilities, also after `train()`, as long as
     only the frozen part has layers that depend on the mode."""
     text = f"Freeze\n{PART}End\nFlat\nFC classes\n"
-    run = layerline.train(text, DATA, RECIPES["sgd"], out=tmp_path / "run", threads=1)
+    run = layerline.train(begun(text), DATA, RECIPES["sgd"], out=tmp_path / "run", threads=1)
     images = DATA.train.source.images
     expected = run.model.predict_proba(images)
     assert layerline.load(tmp_path / "run").predict_proba(images).tobytes() == expected.tobytes()
@@ -129,6 +140,28 @@ def test_a_network_that_is_frozen_to_its_end_cannot_be_trained() -> None:
         layerline.train(layerline.from_torch(module, DATA.shape), DATA, epochs=1)
 
 
+def test_the_commands_count_frozen_weights_and_refuse_random_ones(tmp_path: Path) -> None:
+    """`train` refuses frozen layers without a start; the engine commands refuse what has nothing to train."""
+    (tmp_path / "plain.cnn").write_text("Conv 4 3\nFlat\nFC classes\n")
+    (tmp_path / "net.cnn").write_text("Freeze\nConv 4 3\nEnd\nFlat\nFC classes\n")
+    (tmp_path / "all.cnn").write_text("Freeze\nFlat\nFC classes\nEnd\n")
+    common = ["--data", "digits", "--limit", "200", "--epochs", "1", "--lr", "0.01", "--threads", "1"]
+    refused = CliRunner().invoke(command, ["train", str(tmp_path / "net.cnn"), *common])
+    assert isinstance(refused.exception, NetworkError)
+    assert "it would keep its random weights" in str(refused.exception)
+    for file, run, more in (("plain", "a", []), ("net", "b", ["--start-from", str(tmp_path / "a")])):
+        words = ["train", str(tmp_path / f"{file}.cnn"), *common, "--out", str(tmp_path / run), *more]
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0, done.output
+        frozen = "1,450 trained and 40 frozen parameters" in " ".join(done.output.split())
+        assert frozen is (run == "b")
+    for word in ("check", "profile", "bench"):
+        words = ["engine", word, str(tmp_path / "all.cnn"), "--data", "digits"]
+        done = CliRunner().invoke(command, words, standalone_mode=False)
+        assert isinstance(done.exception, NetworkError)
+        assert "there is nothing to train" in str(done.exception)
+
+
 def test_what_only_frozen_layers_have_counts_for_no_rule() -> None:
     """Muon needs filters that are trained; a frozen BatchNorm needs no second image in the last batch."""
     text = f"Freeze\n{PART}End\nFlat\nFC classes\n"
@@ -136,9 +169,9 @@ def test_what_only_frozen_layers_have_counts_for_no_rule() -> None:
     assert not facts.filters
     assert not facts.uses_batch
     with pytest.raises(RecipeError, match="trains no Conv"):
-        layerline.train(text, DATA, epochs=1, optimizer="muon")
+        layerline.train(begun(text), DATA, epochs=1, optimizer="muon")
     single = f"Freeze\nGlobalPool\n{PART.splitlines()[1]}\nEnd\nFlat\nFC classes\n"
-    layerline.train(single, DATA, epochs=1, lr=0.01, batch_size=69, threads=1)
+    layerline.train(begun(single), DATA, epochs=1, lr=0.01, batch_size=69, threads=1)
     with pytest.raises(NetworkError, match="has only one image"):
         layerline.train(single.replace("Freeze\n", "").replace("End\n", ""), DATA, epochs=1, lr=0.01, batch_size=69)
 
@@ -157,3 +190,10 @@ def test_frozen_layers_need_less_memory() -> None:
     needs = [each.engine.memory(DATA.train.source, 4096) for each in parts]
     assert needs[1] < needs[0] / 2
     check_memory(parts[1].engine, DATA, recipe, Free(10**12))
+
+
+def test_frozen_layers_with_random_weights_are_refused() -> None:
+    """A Freeze needs weights from somewhere: a run, a model, a pretrained network, or a PyTorch module."""
+    with pytest.raises(NetworkError, match="this layer is frozen, so it would keep its random weights") as caught:
+        layerline.train(f"Freeze\n{PART}End\n{HEAD}", DATA, RECIPES["sgd"])
+    assert "add start_from= with a run" in str(caught.value)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import small_data
 from click.testing import CliRunner
+from foreign_backbones import added
 from image_files import jpeg, tree
-from torch_backbones import added
 
 import layerline
 from layerline.cli.entry_point import layerline as command
@@ -22,9 +22,9 @@ from layerline.network import parse, pretrained
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
+from layerline.training.feature_trials import suits
 from layerline.training.prepared import prepare
 from layerline.training.session import run
-from layerline.training.feature_trials import suits
 from layerline.training.trials import best_of, trial
 
 if TYPE_CHECKING:

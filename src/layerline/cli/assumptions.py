@@ -78,9 +78,7 @@ def _split(experiment: Experiment, data: Dataset) -> str:
 def _network(experiment: Experiment, prepared: Prepared) -> str:
     network = prepared.network
     chosen, work = " (NET)" if experiment.file is None else "", display.count(network.multiply_adds)
-    random = network.frozen_parameter_count and prepared.start is None
-    more = "; the frozen ones are random (--start-from)" if random else ""
-    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image{more}"
+    return f"{display.name(network.name)}{chosen}: {parameters(network)}, {work} multiply-adds per image"
 
 
 def _start(prepared: Prepared, start: Start) -> str:

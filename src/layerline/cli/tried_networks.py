@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, final
 
 from layerline.cli.screen import bottom_line
 from layerline.training import Watcher
-from layerline.training.prepared import prepare_experiment
 from layerline.training.feature_trials import available, hint, suits
+from layerline.training.prepared import prepare_experiment
 from layerline.training.trials import best_of, trial
 
 if TYPE_CHECKING:

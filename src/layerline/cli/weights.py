@@ -40,7 +40,8 @@ def list_() -> None:
                 state = "installed" if weights_folder.place_of(backbone.name) is None else "added"
                 text = f"{found.origin}. License: {found.license}. Source: SHA-256 {found.digest}."
         except UserError as error:
-            state, text = "refused", error.with_flags.replace("\n", " ")
+            repair = "" if error.help is None else f" Help: {error.help}."
+            state, text = "refused", f"Refused: {error.message}.{repair}"
         rows.append((*_row(backbone), state))
         lines.append(folded(f"{backbone.name}: {backbone.title}. {text}"))
     for line in table(("name", "images", "features", "weights"), rows, left=(0, 1, 3)):

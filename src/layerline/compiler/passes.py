@@ -1,6 +1,6 @@
 """Optimization passes: each is a function Program → Program, and `spec.check` runs after each that changed it.
 
-fuse_activation  conv; relu             →  conv_relu; the same with ReLU6
+fuse_activation  conv; relu             →  conv_relu; the same with ReLU6, and to predict with HardSwish
 fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
 winograd      conv; its gradients       →  Winograd's, by transformed tiles (winograd_pass.py)
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
@@ -87,7 +87,7 @@ def _replace_ops(program: Program, changes: dict[Op, tuple[Op, ...]]) -> Program
 
 
 def fuse_activation(program: Program, _: Machine) -> Program:
-    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y; relu6 also after a depthwise one."""
+    """conv(x → y); relu(y → z)  →  conv_relu(x → z), if nothing else reads y: backward passes that need y do."""
     uses = _DefUse(program)
     changes: dict[Op, tuple[Op, ...]] = {}
     for op in program.ops:
@@ -98,7 +98,7 @@ def fuse_activation(program: Program, _: Machine) -> Program:
         kernel: Kernel | None = None
         if isinstance(conv.kernel, ConvForward):
             kernel = replace(conv.kernel, conv=replace(conv.kernel.conv, activation=activation, y=op["y"].plane))
-        elif isinstance(conv.kernel, DepthwiseForward) and not isinstance(op.kernel, ReLUForward):
+        elif isinstance(conv.kernel, DepthwiseForward):
             kernel = replace(conv.kernel, activation=activation, y=op["y"].plane)
         if kernel:
             changes[conv] = (Op(kernel, tuple(op["y"] if b == op["x"] else b for b in conv.buffers)),)
@@ -114,9 +114,9 @@ def _fusable(op: Op) -> Activation | None:
 
 
 def _passes_gradient(op: Op) -> bool:
-    """Whether an op is the backward pass of such a function."""
+    """Whether an op is the backward pass of a function that may be moved before a pool's."""
     kernel = op.kernel
-    return isinstance(kernel, ReLUBackward) or (isinstance(kernel, ActivationBackward) and kernel.function.fuses)
+    return isinstance(kernel, ReLUBackward) or (isinstance(kernel, ActivationBackward) and kernel.function.rises)
 
 
 def fuse_pool(program: Program, machine: Machine) -> Program:
@@ -140,12 +140,9 @@ def _can_fuse_pool(uses: _DefUse, conv: Op, pool: Op, machine: Machine) -> bool:
     assert isinstance(conv.kernel, ConvForward)  # noqa: S101 - checked by the caller
     assert isinstance(pool.kernel, PoolForward)  # noqa: S101 - checked by the caller
     shape = pool.kernel.shape
-    disjoint = (
-        shape.window == shape.stride
-        and shape.inside
-        and conv.kernel.conv.pool == (1, 1)
-        and not conv.kernel.conv.places
-    )
+    fused = conv.kernel.conv
+    disjoint = shape.window == shape.stride and shape.inside and fused.pool == (1, 1) and not fused.places
+    disjoint = disjoint and (fused.activation is None or fused.activation.rises)
     others = [op for op in uses.readers(pool["x"]) if op != pool and not _passes_gradient(op)]
     return disjoint and not others and conv_tile(conv.kernel.conv.shape, machine, shape.window) is not None
 

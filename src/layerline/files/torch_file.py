@@ -140,7 +140,7 @@ def _zipped(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], 
     """Return the content of a file in the new format, and the function that reads a storage."""
     archive = TorchZip(content, place, MOST_TENSORS)
     pickle, name = archive.pickle()
-    found = Unpickler(pickle, f"{place}: {name}", _dialect()).load()
+    found = Unpickler(pickle, f"{place}: {name}", _Content().dialect).load()
 
     def values(storage: _TorchStorage) -> NDArray[Any]:
         return np.frombuffer(archive.storage(storage.key, _bytes_of(storage)), storage.element.dtype)
@@ -150,12 +150,12 @@ def _zipped(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], 
 
 def _in_old_format(content: bytes, place: str) -> tuple[Any, Callable[[_TorchStorage], NDArray[Any]]]:
     """Return the content of a file in the old format, and the function that reads a storage."""
-    declared: dict[str, _TorchStorage] = {}
+    held = _Content()
     at = 0
 
     def load() -> Any:
         nonlocal at
-        reader = Unpickler(content, place, _dialect(declared), at)
+        reader = Unpickler(content, place, held.dialect, at)
         found = reader.load(alone=False)
         at = reader.at
         return found
@@ -168,7 +168,7 @@ def _in_old_format(content: bytes, place: str) -> tuple[Any, Callable[[_TorchSto
     found, keys = load(), load()
     if not isinstance(keys, list) or not all(isinstance(key, memoryview) for key in keys):
         raise UserError(f"{place}: found no list of storages after the tensors", "download it again")
-    places = _places(content, place, at, [text_of(key) for key in keys], declared)
+    places = _places(content, place, at, [text_of(key) for key in keys], held.declared)
 
     def values(storage: _TorchStorage) -> NDArray[Any]:
         start = places[storage.key]
@@ -244,12 +244,32 @@ def _array(tensor: _TorchTensor, storage: NDArray[Any]) -> NDArray[Any]:
         return np.array(values, kind, order="C")
 
 
-def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
-    """Return what the pickles of a PyTorch file may contain. declared: where its storages are noted, by key."""
-    storages = {} if declared is None else declared
-    counted = {"tensors": 0}
+@final
+class _Content:
+    """What the pickles of one file may contain, and which storages and how many tensors they had so far."""
 
-    def persistent(identity: Any) -> _TorchStorage:
+    def __init__(self) -> None:
+        self.declared: dict[str, _TorchStorage] = {}
+        self._tensors = 0
+        self.dialect = Dialect(
+            purpose="a state dict",
+            names={name.value: name for name in _TorchName}
+            | {f"torch {element.value[0]}": element for element in _Element},
+            only_names="only the names of tensors, storages and dictionaries",
+            call=self._call,
+            build=_build,
+            most_opcodes=lambda _: MOST_OPCODES,
+            usual_opcodes="about 30 per tensor",
+            refused=lambda reason: UserError(
+                reason, f"{SAVE_WEIGHTS}; a file of a stranger can run code in torch.load"
+            ),
+            more={**LONG1, **BINFLOAT, **NEWOBJ, **BINPERSID},
+            keys=int,
+            persistent=self._storage,
+        )
+
+    def _storage(self, identity: Any) -> _TorchStorage:
+        """Return the storage that a persistent ID names. Raises PickleFault."""
         match identity:
             case (
                 memoryview() as word,
@@ -264,48 +284,33 @@ def _dialect(declared: dict[str, _TorchStorage] | None = None) -> Dialect:
                 raise PickleFault("an object outside the file", "a storage: type, key, device and size")
         if bytes(word) != b"storage" or view not in ([], [None]) or not 0 <= count <= MOST_BYTES:
             raise PickleFault("an object outside the file", "a storage: type, key, device and size")
-        if storages.setdefault(storage.key, storage) != storage:
+        if self.declared.setdefault(storage.key, storage) != storage:
             raise PickleFault(f"storage {display.name(storage.key)} in two sizes or types", "one")
         return storage
 
-    def call(name: Any, arguments: Any) -> Any:
+    def _call(self, name: Any, arguments: Any) -> Any:
         match name, arguments:
             case _TorchName.ORDERED_DICT, ():
                 return {}
             case _TorchName.ORDERED_DICT, (list() as pairs,) if all(map(_is_pair, pairs)):  # as Python 2 wrote it
                 return {text_of(key): value for key, value in pairs}
             case _TorchName.TENSOR, (_TorchStorage() as storage, offset, shape, strides):
-                return tensor(storage, offset, shape, strides)
+                return self._tensor(storage, offset, shape, strides)
             case _TorchName.TENSOR_V2, (_TorchStorage() as storage, offset, shape, strides, bool(), _, *more) if (
                 more in ([], [None], [{}])
             ):
-                return tensor(storage, offset, shape, strides)
+                return self._tensor(storage, offset, shape, strides)
             case _TorchName.REBUILD_PARAMETER, (_TorchTensor() as held, bool(), _):
                 return held
             case _TorchName.PARAMETER, (_TorchTensor() as held, *more) if more in ([], [True], [False]):
                 return held
         raise PickleFault("a call", "only calls that create a tensor or a dictionary")
 
-    def tensor(storage: _TorchStorage, offset: Any, shape: Any, strides: Any) -> _TorchTensor:
-        counted["tensors"] += 1
-        if counted["tensors"] > MOST_TENSORS:
+    def _tensor(self, storage: _TorchStorage, offset: Any, shape: Any, strides: Any) -> _TorchTensor:
+        self._tensors += 1
+        if self._tensors > MOST_TENSORS:
             raise PickleFault(f"more than {display.count(MOST_TENSORS)} tensors", "fewer")
         return _checked(storage, offset, shape, strides)
-
-    return Dialect(
-        purpose="a state dict",
-        names={name.value: name for name in _TorchName}
-        | {f"torch {element.value[0]}": element for element in _Element},
-        only_names="only the names of tensors, storages and dictionaries",
-        call=call,
-        build=_build,
-        most_opcodes=lambda _: MOST_OPCODES,
-        usual_opcodes="about 30 per tensor",
-        refused=lambda message: UserError(message, f"{SAVE_WEIGHTS}; a file of a stranger can run code in torch.load"),
-        more={**LONG1, **BINFLOAT, **NEWOBJ, **BINPERSID},
-        keys=int,
-        persistent=persistent,
-    )
 
 
 def _is_pair(value: Any) -> bool:

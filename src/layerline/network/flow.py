@@ -150,7 +150,7 @@ class Flow:
         ends += [start] * (written == 1)  # the other input is the block's own
         shapes = tuple(end.shape for end in ends if end.shape is not None)
         self._at = _At(0, None, ())
-        if len(shapes) < len(ends):
+        if len(shapes) < len(ends) or written < layer.branches.least:
             return
         shape = layer.joined(shapes, written)
         if isinstance(shape, Misfit):

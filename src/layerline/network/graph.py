@@ -124,15 +124,19 @@ class Network:
 
     @property
     def frozen_end(self) -> int:
-        """Return the last value of the frozen part that everything after it is computed from; 0 if there is none.
+        """Return the last value that no training changes and everything after it is computed from; 0 if there is none.
 
-        It is the input of a network of its own, `after`.
+        It is the input of a network of its own, `after`. Layers after the frozen ones belong to it if they have no
+        weights and output images, so that a pool is fused with the convolution before it as in the whole network.
         """
-        frozen = sum(node.frozen for node in self.nodes)
-        if frozen == len(self.nodes):
-            return 0
-        reads = [min(node.inputs) for node in self.nodes]
-        return next((k for k in range(frozen, 0, -1) if min(reads[k:]) >= k), 0)
+        reads, end, frozen = [min(node.inputs) for node in self.nodes], 0, False
+        for k, node in enumerate(self.nodes[:-1], 1):
+            frozen = frozen or node.frozen
+            follows = not node.weights and not node.layer.only_in_training and len(node.shape) == 3
+            if not (node.frozen or (frozen and follows)):
+                break
+            end = k if min(reads[k:]) >= k else end
+        return end
 
     @property
     def unfrozen(self) -> Network:

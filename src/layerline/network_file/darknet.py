@@ -57,7 +57,7 @@ class Section:
         if self.name == "shortcut":
             return Misfit(reason, "write the lines of the branch between `Residual` and `End`")
         if self.name == "route":
-            return Misfit(reason, "write the lines of its branches between `Concat` and `End`, parted by `Branch`")
+            return Misfit(reason, "write the lines of its branches between `Concat` and `End`, separated by `Branch`")
         if lines is None:
             return Misfit(reason, "this section has no equivalent: remove it, or use other layers")
         if self.name in _FLAT and not flat:

@@ -24,6 +24,8 @@ MOST_LAYERS: Final = 10_000
 """Maximum number of layers of a network, with every Repeat unrolled."""
 DEEPEST: Final = 50
 """Maximum depth of nested blocks."""
+MOST_BRANCHES: Final = 100
+"""Maximum number of branches of a block."""
 _LARGEST_SIDE: Final = 65_536
 
 _SIDE: Final = Whole(high=_LARGEST_SIDE)
@@ -341,6 +343,12 @@ class _Reader:
         elif block.form and len(block.branches) == block.form.most:
             lines = f"on lines {block.separator_lines[-1]} and {span.line}"
             self.mistakes.add(span, Misfit(f"this {word} has two {separator}s, {lines}", "remove one of them"))
+        elif len(block.branches) == MOST_BRANCHES:
+            reason = f"the {word} on line {block.statement.line} has more than {MOST_BRANCHES} branches"
+            self.mistakes.add(span, Misfit(reason, f"put some of them into another {word}, as one branch of this one"))
+            self.open.clear()
+            self.tree.whole = False
+            return False
         else:
             if not block.branches[-1] and block.form and not block.form.may_be_empty:
                 self._refuse_empty(block, f"has no lines before its {separator}")

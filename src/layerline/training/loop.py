@@ -91,8 +91,7 @@ class Loop:
         """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
         interrupt.ask = self._engine.stop
-        done = prepared.resumed or prepared.tried
-        if done is not None:
+        if done := prepared.resumed or prepared.tried:
             self._resume(done)
 
     def _resume(self, snapshot: Snapshot) -> None:
@@ -123,10 +122,6 @@ class Loop:
         """Give the writer a snapshot of the training, between two steps."""
         if self._writer is not None:
             self._writer.offer(self.snapshot())
-
-    def snapshot(self) -> Snapshot:
-        """Return the training as it is now, between two steps."""
-        return self._snapshot(self._engine.state())
 
     def settle(self) -> None:
         """Wait until everything is written, and report failures."""
@@ -194,7 +189,7 @@ class Loop:
         self.history.append(row)
         self.steps_done = 0
         if self._writer is not None:
-            self._writer.offer(self._snapshot(state))
+            self._writer.offer(self.snapshot(state))
         self._report_notes()
         enough = self._watcher.epoch(
             row, metrics.of_tallies(running.tallies), validation.scores if validation else None
@@ -204,15 +199,14 @@ class Loop:
 
     def _report_jump(self, validation: int) -> None:
         """Report once that scores which jump will settle, if they will."""
-        note = None
-        if not self._jump_reported:
-            note = settling.note(self.history, self._recipe, len(self._data.train), validation)
-        if note is not None:
+        note = settling.note(self.history, self._recipe, len(self._data.train), validation)
+        if note is not None and not self._jump_reported:
             self._jump_reported = True
             self._watcher.note(note)
 
-    def _snapshot(self, state: State) -> Snapshot:
-        history, running = tuple(self.history), self._engine.running()
+    def snapshot(self, state: State | None = None) -> Snapshot:
+        """Return the training between two steps; state: that of the engine, if it is known."""
+        history, running, state = tuple(self.history), self._engine.running(), state or self._engine.state()
         return Snapshot(history, self.steps_done, state, self.best, self.last, running, self._spent)
 
     def _report_notes(self) -> None:

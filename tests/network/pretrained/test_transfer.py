@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch_backbones import added
+from foreign_backbones import added
 
 import layerline
 from layerline.data.dataset import ImageSet, Scaling

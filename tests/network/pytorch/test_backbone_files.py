@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-import torch_classifiers
+import torch_backbones
 from places import ROOT
 from torch import nn
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "examples" / "backbones"
 DEFINITIONS = {
-    "squeezenet1_1": torch_classifiers.squeezenet1_1,
-    "mobilenetv3-small": torch_classifiers.mobilenet_v3_small,
-    "efficientnet-b0": torch_classifiers.efficientnet_b0,
+    "squeezenet1_1": torch_backbones.squeezenet1_1,
+    "mobilenetv3-small": torch_backbones.mobilenet_v3_small,
+    "efficientnet-b0": torch_backbones.efficientnet_b0,
 }
 WEIGHTS = {"squeezenet1_1": 1_235_496, "mobilenetv3-small": 2_542_856, "efficientnet-b0": 5_288_548}
 """torchvision's counts for 1,000 classes."""

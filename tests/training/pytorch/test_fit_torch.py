@@ -112,6 +112,40 @@ def test_three_epochs_are_pytorch_s(name: str) -> None:
     assert_equal(found, expected)
 
 
+def gated() -> nn.Module:
+    """Return a network with a concatenation and squeeze-and-excitation by matrices, which are convolutions here."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 5, 3, padding=1)
+            self.squeeze, self.excite = nn.Linear(6, 3), nn.Linear(3, 6)
+            self.out = nn.Linear(6 * 36, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.cat([functional.relu(self.conv(x)), x], 1)
+            factors = torch.sigmoid(self.excite(torch.tanh(self.squeeze(x.mean((2, 3))))))
+            return self.out((x * factors.view(-1, 6, 1, 1)).flatten(1))
+
+    torch.manual_seed(3)
+    return Gated()
+
+
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+def test_matrices_that_are_convolutions_are_pytorch_s(name: str) -> None:
+    """Weights and the optimizer's state have PyTorch's shapes, and a fit may come before and after PyTorch's loop."""
+    found, expected = gated(), gated()
+    ours, theirs = OPTIMIZERS[name](found), OPTIMIZERS[name](expected)
+    layerline.fit_torch(found, DATA, epochs=2, optimizer=ours, batch_size=BATCH)
+    layerline.fit_torch(found, DATA, epochs=1, optimizer=ours, batch_size=BATCH)
+    train(expected, theirs)
+    assert_equal(found, expected)
+    a, b = tensors(ours), tensors(theirs)
+    assert {place: value.shape for place, value in a.items()} == {place: value.shape for place, value in b.items()}
+    for place, value in b.items():
+        torch.testing.assert_close(a[place], value, rtol=1e-4, atol=1e-5 * float(value.abs().max()), msg=place)
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_schedulers_are_pytorch_s(name: str) -> None:
     """Every step has the learning rate of PyTorch's own loop, and the scheduler ends in the same state."""

@@ -36,8 +36,9 @@ class Activation(abc.ABC):
     from_result: ClassVar[bool] = False
     """Whether the backward pass reads y rather than x."""
     fuses: ClassVar[bool] = False
-    """Whether a convolution may apply it in its registers: it takes a few instructions, keeps 0, and never decreases,
-    so that the largest of a pool's window is the same before and after it."""
+    """Whether a convolution may apply it in its registers: it takes a few instructions, and keeps 0."""
+    rises: ClassVar[bool] = False
+    """Whether it never decreases, so that it may be applied to the largest of a pool's window."""
 
     @property
     def label(self) -> str:

@@ -4,7 +4,8 @@ The math.  Padded input x (C, H, W), filters w (O, C, R, S), float32:
     y[o, p, q] = b[o] + Σ_r Σ_s Σ_c w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
 (Dumoulin & Visin 2016, arXiv:1603.07285, relation 6). A sum starts with the bias and adds its terms in the order r, s,
 c. Pooling: the maximum of a window, the first in row-major order on ties; NaN propagates. Then an activation, if one is
-fused: ReLU (0 where 0 > y) or ReLU6 (kernels/piecewise_activations.py). With
+fused: ReLU (0 where 0 > y), or another of
+kernels/piecewise_activations.py. With
 pooling, the kernel also writes the *position* of the maximum: the offset of its patch from that of the window's first
 output. The filter gradient is then a sum over these positions only (kernels/conv_gradients.py).
 """

@@ -34,6 +34,7 @@ class ReLUFunction(Activation):
     name: ClassVar[str] = "relu"
     from_result: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, pen: Pen, x: Value) -> Value:
         """Return f(x)."""
@@ -52,6 +53,7 @@ class ReLU6Function(Activation):
     name: ClassVar[str] = "relu6"
     from_result: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
+    rises: ClassVar[bool] = True
 
     def forward(self, pen: Pen, x: Value) -> Value:
         """Return f(x)."""
@@ -70,6 +72,7 @@ class HardSwishFunction(Activation):
     """x · ReLU6(x + 3) / 6."""
 
     name: ClassVar[str] = "hard_swish"
+    fuses: ClassVar[bool] = True
 
     def forward(self, pen: Pen, x: Value) -> Value:
         """Return f(x)."""

@@ -146,6 +146,16 @@ def _reshape(at: At, input: Any, *sizes: Any, **named: Any) -> Result:
     raise NotCarriedError(f"it makes {times(after)} of {times(before)}; only a whole image can be flattened")
 
 
+def _index(at: At, input: Any, index: Any) -> Result:
+    """Return what x[:, :, None, None] becomes: a reshape, if it neither picks values nor changes their order."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(part is not None and part != slice(None) for part in parts):
+        raise NotCarriedError(
+            "it picks some of the values; only dimensions of size 1 can be added, as in [:, :, None, None]"
+        )
+    return _reshape(at, input)
+
+
 def _expand(at: At, input: Any, *sizes: Any, **named: Any) -> Result:
     """Return nothing for a C×1×1 image that is repeated over height and width: a product does so anyway."""
     del sizes, named
@@ -303,6 +313,7 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], Rule]] = {
     torch.flatten: _reshape,
     torch.reshape: _reshape,
     torch.squeeze: _reshape,
+    operator.getitem: _index,
     torch.mean: _mean,
     torch.amax: _amax,
     torch.add: _add,

@@ -43,6 +43,9 @@ _IN_PYTORCH: Final = {
         ("subtract", "maximum", "minimum"), "values can only be added (x + y), concatenated, or multiplied: x * g(x)"
     ),
     **dict.fromkeys(("groupnorm", "layernorm", "instancenorm2d"), "the only normalization layer is nn.BatchNorm2d"),
+    **dict.fromkeys(
+        ("stochasticdepth", "droppath"), "it drops whole branches in training; replace the module with nn.Identity()"
+    ),
     "softmax2d": "only a softmax over the classes is available, at the end",
 }
 """The same words → the help for a module, if the one for network files is about their text."""

@@ -75,7 +75,7 @@ def max_pool2d(
         )
     window = Window(pair(kernel_size), pair(stride or kernel_size), None)
     pads = _reached(window, H, W, _added(input.pads, _both(pair(padding))), at.output)
-    spellings = _spellings(window, H, W, pads)
+    spellings = _spellings(window, H, W, pads, ceil_mode=pads != _added(input.pads, _both(pair(padding))))
     return (Part(at.choose(*(Pool(window.extent, window.stride, each) for each in spellings))),)
 
 
@@ -95,7 +95,7 @@ def avg_pool2d(
     counts = count_include_pad or input.pads != NO_PADS or divisor_override is not None
     if pads != inside and (divisor_override is not None or (counts and inside != NO_PADS)):
         raise NotCarriedError("ceil_mode=True changes the size here, and padding counts in some windows only")
-    spellings = _spellings(window, H, W, pads)
+    spellings = _spellings(window, H, W, pads, ceil_mode=pads != inside)
     if pads != NO_PADS:
         spellings = [each for each in spellings if (each == "same") != (counts and pads == inside)]
         if not spellings:
@@ -206,7 +206,7 @@ def _reached(window: Window, H: int, W: int, pads: Pads, output: tuple[int, ...]
 
 
 def _spellings(
-    window: Window, H: int, W: int, pads: Pads, *, prefer_same: bool = False
+    window: Window, H: int, W: int, pads: Pads, *, prefer_same: bool = False, ceil_mode: bool = False
 ) -> list[Pair | Literal["same"]]:
     """Return each `padding=` of ours that adds these rows and columns. Raises NotCarriedError if there is none."""
     top, left, bottom, right = pads
@@ -215,9 +215,10 @@ def _spellings(
     if pads == same:
         found.insert(0 if prefer_same else len(found), "same")
     if not found:
+        with_ceil = ", with what ceil_mode=True adds," * ceil_mode
         raise NotCarriedError(
-            f"its padding {_text(pads)} {_SIDES} differs between opposite sides, and is not padding=same, which is "
-            f"{_text(same)} for {times((H, W))} images"
+            f"its padding {_text(pads)} {_SIDES}{with_ceil} differs between opposite sides, and is not padding=same, "
+            f"which is {_text(same)} for {times((H, W))} images"
         )
     return found
 
