@@ -200,7 +200,7 @@ class Dataset:
         """
         fold = read_fold(self.cuts.get("test"))
         if self.with_test is None or not isinstance(fold, Fold):
-            raise DataError("the test set is not a fold", "load the data with --test 1/5 for five folds")
+            raise DataError("the test set is not a fold", 'five folds: load_data(…, test="1/5").folds()')
         found = tuple(self.with_test(Fold(k, fold.of)) for k in range(1, fold.of + 1))
         if len({each.cuts.get("group_by") for each in found}) > 1:
             raise DataError(
