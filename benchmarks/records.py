@@ -25,7 +25,7 @@ from layerline.experiment.experiment import settle
 from layerline.measure.student import mean_of
 from layerline.training import Interrupt, Watcher
 from layerline.training.prepared import prepare_experiment
-from layerline.training.seeds import Series
+from layerline.training.seeds import series
 
 if TYPE_CHECKING:
     from layerline.runs.history import EpochRow
@@ -88,7 +88,7 @@ def trained(path: Path, where: dict[str, str], count: int) -> dict[str, Any]:
         assert run is not None  # noqa: S101 - a record that diverges is none
         print(f"seed {seed}: {run.result.test_accuracy:.4f}, {sum(times[seed].epochs):.2f} s", flush=True)
 
-    found = Series(prepared, count, None).run(watch, ended)
+    found = series(prepared, count, None).run(watch, ended)
     accuracy = mean_of(found.values("test_accuracy"))
     return {
         "seeds": count,

@@ -30,6 +30,7 @@ from layerline.report import page
 from layerline.report.suspects import suspects
 from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
+from layerline.runs.fold_runs import FoldRuns
 from layerline.runs.folder import is_run
 from layerline.runs.predictions import LARGEST, Predictions
 from layerline.runs.record import Record
@@ -85,6 +86,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "ending": Ending.read,
     "predictions": lambda path: predictions.read(path, 3),
     "seeds": lambda path: compare_recipes(path.parent, path.parent),
+    "folds": FoldRuns.read,
 }
 NAMES = {"npz": "set.npz", "model": "model.safetensors", "seeds": "seeds.json"}
 

@@ -13,11 +13,13 @@ import report_runs
 from layerline.errors import UserError
 from layerline.runs import history, metrics, predictions, saved
 from layerline.runs.ending import Ending
+from layerline.runs.fold_runs import FoldRuns
 from layerline.runs.history import EpochRow
 from layerline.runs.predictions import Predictions
 from layerline.runs.record import About, AboutData, AboutNetwork, Record, is_ours
 from layerline.runs.result import Result
-from layerline.runs.seed_runs import Mean, SeedRuns
+from layerline.runs.seed_runs import SeedRuns
+from layerline.runs.series_runs import Mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,9 +163,20 @@ def test_seeds_come_back(tmp_path: Path) -> None:
     """The runs' folders and the means, a figure that no run has among them."""
     means = {"validation_loss": None, "test_accuracy": Mean((0.5, 0.75), 0.625, 0.1, 0.9, 0.2)}
     means["test_macro_f1"] = Mean((0.5,), 0.5, None, None, None)
-    written = SeedRuns(("seed-4", "seed-5"), (4, 5, 2**64 - 1), 4, (4, 5), (2**64 - 1,), 2, means)
+    written = SeedRuns(("seed-4", "seed-5"), 4, (4, 5), (2**64 - 1,), 2, means, seeds=(4, 5, 2**64 - 1))
     written.write(tmp_path / "s")
     assert SeedRuns.read(tmp_path / "s") == written
+
+
+def test_folds_come_back(tmp_path: Path) -> None:
+    """The runs' folders, the means, and how many folds and images there are."""
+    means = {"test_accuracy": Mean((0.5, 0.75), 0.625, 0.1, 0.9, 0.2)}
+    written = FoldRuns(("fold-1", "fold-2"), 0, (1, 2), (3,), 2, means, folds=5, images=100)
+    written.write(tmp_path / "f")
+    assert FoldRuns.read(tmp_path / "f") == written
+    (tmp_path / "f").write_text('{"runs": [], "folds": 0}')
+    with pytest.raises(UserError, match="folds must be a positive integer"):
+        FoldRuns.read(tmp_path / "f")
 
 
 @pytest.mark.parametrize("mean", ['{"values": ["x"]}', '{"values": []}', '{"values": [1.0]}', "[]"])

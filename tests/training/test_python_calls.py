@@ -137,6 +137,7 @@ CALLS: Final = (
     "train(network, data, amp=True)",
     "train(network, data, dropout=0.5)",
     "train(network, data, steps_per_epoch=100)",
+    "train(network, data, folds=5)",
     "train(network, data, on_epoch='print')",
     "train(model, data)",
     "train('.', data)",

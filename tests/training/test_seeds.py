@@ -99,16 +99,16 @@ def test_without_a_test_set_only_the_loss_has_a_mean(tmp_path: Path) -> None:
 
 def test_a_seed_that_diverges_is_in_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The others go on; it is named in seeds.json. Where all diverge, that is raised."""
-    from layerline.training import seeds
+    from layerline.training import series
 
-    real = seeds.run
+    real = series.run
 
     def sometimes(prepared: Prepared, *others: Any) -> Any:
         if prepared.recipe.seed in bad:
             raise DivergedError(f"diverged with {prepared.recipe.seed}")
         return real(prepared, *others)
 
-    monkeypatch.setattr(seeds, "run", sometimes)
+    monkeypatch.setattr(series, "run", sometimes)
     data, bad = small_data.dataset(), {1}
     found = layerline.train_seeds(network(data), data, seeds=3, out=tmp_path / "out", **QUICK)
     assert (tuple(found.runs), found.diverged) == ((0, 2), (1,))

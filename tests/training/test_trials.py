@@ -131,6 +131,24 @@ def test_the_command_tries_both_and_reports_both(photos: Path, monkeypatch: pyte
     assert result["test_accuracy"] is not None
 
 
+@pytest.mark.parametrize("series", ["folds", "seeds"])
+def test_a_series_tries_once(photos: Path, monkeypatch: pytest.MonkeyPatch, series: str) -> None:
+    """The first training continues its trial; the others train the same network from its start, as `train` does."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    out = photos.parent / "series"
+    words = ["train", "--data", str(photos), "--epochs", "2", f"--{series}", "2", "--out", str(out)]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("of 2 networks") == 1
+    names = sorted(path for path in out.iterdir() if path.is_dir())
+    assert len({(name / "network.cnn").read_text() for name in names}) == 1
+    for name in names:
+        again = CliRunner().invoke(command, ["rerun", str(name), "--check"])
+        assert again.exit_code == 0, again.output
+        assert "bit-identical" in again.output
+
+
 def test_without_weights_one_line_says_what_to_install(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network from scratch is trained, and the command that makes pretrained weights available is printed."""
     monkeypatch.setattr(pretrained, "find", dict[str, object]().get)

@@ -32,7 +32,8 @@ def compare(a: str, b: str, as_json: bool) -> None:
     """Compare runs A and B on the images both were tested on.
 
     A and B are run folders. The test is paired: McNemar's exact test on the images that only one of the two classifies
-    correctly, and a bootstrap for the macro F1. Two folders made with --seeds are compared by their means.
+    correctly, and a bootstrap for the macro F1. Two folders made with --seeds are compared by their means, those made
+    with --folds by the out-of-fold predictions.
     """
     from layerline.comparison import compare as compared
     from layerline.comparison import recipes, verdict

@@ -59,7 +59,7 @@ _ONE_PROCESS: Final = Foreign("{}: `torchrun` starts several processes (docs/sev
 _ONE_BATCH: Final = Foreign("{}: gradients are not accumulated; each step has `--batch-size` images", value=True)
 _IN_EPOCHS: Final = Foreign("{}: the length of a run is in epochs, `--epochs`", "--epochs 10", value=True)
 _WARMUP: Final = Foreign("{}: warmup is in epochs, `--warmup`", "--warmup 1", value=True)
-_FOLDS: Final = Foreign("{}: there is no cross-validation; `--seeds` trains several times on one split", "--seeds 5")
+_FOLDS: Final = Foreign("{} is called `--folds` here", "--folds {}", value=True, default="5")
 _IN_THE_FILE: Final = Foreign("{} is set in the network file", value=True)
 _IN_THE_DATA: Final = Foreign("{} follows from the data", value=True)
 _PICTURED: Final = Foreign("{}: every run's folder has its history and graphs")
@@ -115,7 +115,7 @@ _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("world-size", "dist-url", "local-rank", "nproc-per-node", "nodes"), _ONE_PROCESS),
     **dict.fromkeys(("distributed", "ddp", "sync-bn", "multi-gpu"), Foreign(_ONE_PROCESS.reason)),
     **dict.fromkeys(("test-only", "eval-only"), _TESTED),
-    **dict.fromkeys(("cv", "folds", "k-fold", "k-folds", "kfold", "n-splits", "cross-validation"), _FOLDS),
+    **dict.fromkeys(("cv", "k-fold", "k-folds", "kfold", "n-splits", "cross-validation"), _FOLDS),
     **dict.fromkeys(("stratify", "stratified"), Foreign("{}: the splits are always stratified by class")),
     **dict.fromkeys(("mean", "std"), _STATISTICS),
     **dict.fromkeys(("deterministic", "reproducible"), _REPEATABLE),

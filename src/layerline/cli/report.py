@@ -38,7 +38,7 @@ _NOT_FOUND: Final = "the data was not found, or could not be read, when the repo
 @click.option(*("--force", "force"), cls=GroupedOption, group="Report", is_flag=True, help="replace the file")
 @options(("data", "data_dir"), "Data, if it has moved")
 def report(run: str, with_images: str | None, out: str | None, force: bool, **values: Any) -> None:
-    """Write the report of RUN, a run's folder, as one HTML file of at most 3 MB.
+    """Write the report of RUN, the folder of a run or of --folds, as one HTML file of at most 3 MB.
 
     The file is self-contained, images included, and opens in any browser without a network connection.
     """
@@ -54,7 +54,8 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
     path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
     data, why = None, _OMITTED
     if with_images != _NO:
-        data, why = _found(folder, files.record.about.data.fingerprint, values)
+        first = folder if files.folds is None else folder / files.folds.runs[0]
+        data, why = _found(first, files.record.about.data.fingerprint, values)
     if data is None and with_images == _YES:
         raise UserError(f"--with-images yes: {why}", "specify the data with --data or --data-dir")
     if out is None and not force:

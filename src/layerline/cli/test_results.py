@@ -38,7 +38,7 @@ def lines(result: Result, head: str, *, more: str | None = None) -> list[str]:
     note = [f"macro F1 covers {over}: the others did not occur"] if over else []
     remarks = [] if not result.remarks else ["", *remark_lines(result.remarks)]
     table = ["", *_per_class(result, more), "", *_confusion(result.confusion, result.classes, more)]
-    return [head, "", *_scores(result), *note, *table, *remarks]
+    return [head, "", *scores(result), *note, *table, *remarks]
 
 
 def remark_lines(remarks: Sequence[str]) -> list[str]:
@@ -49,7 +49,7 @@ def remark_lines(remarks: Sequence[str]) -> list[str]:
     return [line for text in shown(remarks) for line in wrapper.wrap(text)]
 
 
-def _scores(result: Result) -> list[str]:
+def scores(result: Result) -> list[str]:
     """Return accuracy and macro F1 with their intervals, and below them those of the baselines."""
     rows = [score_rows.own(result), *score_rows.simpler(result)]
     width = max(len(row.short) for row in rows)

@@ -51,6 +51,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="train N times with consecutive seeds: means and 95% confidence intervals",
 )
+@click.option(
+    *("--folds", "folds"),
+    cls=GroupedOption,
+    group="Training",
+    metavar="N",
+    help="train N times, each time testing on another fold: cross-validation for some hundreds of images",
+)
 @options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
     ("optimizer", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay", "decay", "clip_norm", "ema"),
@@ -86,6 +93,7 @@ if TYPE_CHECKING:
 def train(
     net: str | None,
     seeds: str | None,
+    folds: str | None,
     out: str | None,
     resume: str | None,
     every: str | None,
@@ -103,10 +111,10 @@ def train(
     if force and out is None:
         raise click.UsageError("--force replaces the folder in --out, but --out is missing")
     if resume is not None:
-        if out is not None or seeds is not None:
-            raise click.UsageError(
-                f"--resume continues in the run's own folder, so it cannot be combined with {_other(out)}"
-            )
+        others = {"--seeds": seeds, "--folds": folds, "--out": out}
+        other = next((flag for flag, value in others.items() if value is not None), None)
+        if other is not None:
+            raise click.UsageError(f"--resume continues in the run's own folder, so it cannot be combined with {other}")
         if values["start_from"] is not None:
             raise click.UsageError(
                 "--resume continues with the run's weights, so it cannot be combined with --start-from"
@@ -114,10 +122,9 @@ def train(
         with drawing_process() as drawing, together() as ranks:
             options = {"every": _seconds(every), "drawing": drawing}
             return code(_resumed(Path(resume), net, given(values), options, ranks, quiet=quiet))
-    if seeds is not None:
-        check_alone("--seeds")
+    if seeds is not None or folds is not None:
         _seconds(every)
-        return _train_seeds(_experiment(net, given(values)), seeds, out=out, force=force, quiet=quiet)
+        return _train_series(net, given(values), seeds, folds, {"out": out, "force": force, "quiet": quiet})
     with drawing_process() as drawing, together() as ranks:
         options = {"every": _seconds(every), "drawing": drawing}
         experiment = _experiment(net, given(values))
@@ -137,10 +144,6 @@ def _experiment(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     return further(Path(net), flags)
 
 
-def _other(out: str | None) -> str:
-    return "--seeds" if out is None else "--out"
-
-
 def _seconds(every: str | None) -> float:
     """Return the seconds between checkpoints. Raises RecipeError if the text is not a time."""
     from layerline.recipe import words
@@ -158,11 +161,23 @@ def _named(out: Path, force: bool) -> RunFolder:
     return RunFolder.named(out, force=force)
 
 
-def _train_seeds(experiment: Experiment, count: str, *, out: str | None, force: bool, quiet: bool) -> int:
-    from layerline.cli import seed_trainings
+def _train_series(
+    net: str | None, flags: Mapping[str, Any], seeds: str | None, folds: str | None, options: Mapping[str, Any]
+) -> int:
+    """Train with several seeds, or on several folds; return the exit code. Raises UserError."""
+    from layerline.cli import series_trainings
 
+    if seeds is not None and folds is not None:
+        raise click.UsageError("--seeds and --folds each make several trainings: use one of them")
+    if folds is not None and "test" in flags:
+        raise click.UsageError("--folds makes the test sets, so it cannot be combined with --test")
+    check_alone("--folds" if seeds is None else "--seeds")
     hush()
-    return seed_trainings.train(experiment, count, signals(), out=out, force=force, quiet=quiet)
+    output = series_trainings.Output(signals(), **options)
+    experiment = _experiment(net, flags)
+    if folds is not None:
+        return series_trainings.train_folds(experiment, folds, output)
+    return series_trainings.train_seeds(experiment, seeds or "", output)
 
 
 def _train(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from layerline.errors import UserError
 from layerline.runs import history
 from layerline.runs.ending import Ending
-from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, RESULT, SEEDS
+from layerline.runs.names import ENDING, EXPERIMENT, FOLDS, HISTORY, RESULT, SEEDS
 from layerline.runs.record import Record
 from layerline.runs.result import Result
 
@@ -74,7 +74,7 @@ COLUMNS: Final = tuple(field.name for field in dataclasses.fields(RunRow))
 
 
 def listing(folders: Sequence[Path]) -> Listing:
-    """Return the runs in `folders`, oldest first: each is a run, or holds runs or folders with seeds.json.
+    """Return the runs in `folders`, oldest first: each is a run, or holds runs or series of them.
 
     Raises UserError if one of them does not exist or cannot be read.
     """
@@ -127,7 +127,7 @@ def _inside(folder: Path, others: set[Path]) -> list[Path]:
     for path in below:
         if _is_run(path):
             runs.append(path)
-        elif (path / SEEDS).is_file():
+        elif any((path / name).is_file() for name in (SEEDS, FOLDS)):
             runs += _inside(path, others)
         else:
             others.add(path.resolve())

@@ -14,14 +14,15 @@ from layerline.measure.student import central, quantile
 from layerline.numbers import display
 from layerline.runs import saved
 from layerline.runs.names import SEEDS
-from layerline.runs.seed_runs import FIGURES, SeedRuns
+from layerline.runs.seed_runs import SeedRuns
+from layerline.runs.series_runs import FIGURES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.comparison.differences import Changed
     from layerline.runs.saved import SavedRun
-    from layerline.runs.seed_runs import Mean
+    from layerline.runs.series_runs import Mean
 
 _CUTS: Final = ("split_seed", "classes", "test", "validation")
 """Keys of [data] that determine the tested images."""

@@ -48,6 +48,8 @@ def caveats(found: Comparison) -> list[str]:
         return text
     if not found.layers and [changed.key for changed in found.values] == ["seed"]:
         text.append("Only the seed differs: this shows the random variation of a single recipe.")
+    elif found.a.folds is not None and found.b.folds is not None:
+        text.append("This compares two recipes with one training per fold; other seeds may change the difference.")
     else:
         text.append("This compares these two models; to compare their recipes, train both with --seeds 5.")
     return text

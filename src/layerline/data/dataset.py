@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from layerline.data import overview
+from layerline.data.folds import Fold, read_fold
 from layerline.data.photos import path_keys
-from layerline.errors import other_calls
+from layerline.errors import DataError, other_calls
 from layerline.errors.python_terms import in_python
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -177,6 +178,8 @@ class Dataset:
     """None if every image has its original size."""
     skipped: tuple[str, ...] = ()
     """Files skipped by --skip-bad, each with the reason."""
+    with_test: Callable[[Fold], Dataset] | None = None
+    """Splits the same images with another fold as the test set; None if the test set is not a fold."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -189,6 +192,22 @@ class Dataset:
         """Return the splits that there are by their names: train, validation, test."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in found.items() if split is not None}
+
+    def folds(self) -> tuple[Dataset, ...]:
+        """Return this data with each of its folds as the test set, if it was loaded with one, such as test="1/5".
+
+        Raises DataError if it was not, or if near copies cannot be kept together in every one of them.
+        """
+        fold = read_fold(self.cuts.get("test"))
+        if self.with_test is None or not isinstance(fold, Fold):
+            raise DataError("the test set is not a fold", 'five folds: load_data(…, test="1/5").folds()')
+        found = tuple(self.with_test(Fold(k, fold.of)) for k in range(1, fold.of + 1))
+        if len({each.cuts.get("group_by") for each in found}) > 1:
+            raise DataError(
+                f"{fold.of} folds: in some, a class has too few groups to keep near copies together",
+                "use fewer folds, or --group-by none to split image by image",
+            )
+        return found
 
     def show(self, augment: str | None = None, seed: int = 0) -> Figure:
         """Return sample images of each class as a figure; in a notebook it displays itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from layerline.data import content, groups, in_memory, pixels, scaling, sources,
 from layerline.data import labels as classes_of
 from layerline.data.checking import near
 from layerline.data.dataset import Dataset, ImageSet, Split
+from layerline.data.folds import Fold
 from layerline.data.photos.image_options import image_options
 from layerline.data.splitting import Own, Remaining, SplitOptions
 from layerline.errors import DataError, other_calls
@@ -69,7 +70,7 @@ def load_data(
     classes: use only these, by name or number, as "0,1" or [0, 1]; they keep the data's order.
     test, validation: a fraction (0.1), a number of images (200), or "none"; taken from the training images if the data
         has no such split, 0.15 and 0.1 by default. validation is a fraction of what remains after test. Own(0.3): take
-        it only if the data has none. If `source` is in memory, also data of the same kind: test=(xt, yt).
+        it only if the data has none. test="2/5": the second of five folds. For data in memory also test=(xt, yt).
     limit: train on at most this many images.
     normalize: "max" (divide by the largest possible pixel value; the default) or "standard" (mean 0, deviation 1).
     seed: the random seed of the splits, 0 to 2⁶⁴ − 1.
@@ -97,6 +98,23 @@ def load_data(
     return _loaded(read(source, data_dir=data_dir, options=images, progress=progress), wanted, images, scale)
 
 
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """A source with everything checked that does not depend on how it is split."""
+
+    parts: SourceArrays
+    images: ImageOptions
+    normalize: str
+    sets: Sets
+    """With groups, if images stay together."""
+    classes: tuple[str, ...]
+    maximum: float
+    fingerprint: str
+    many: str
+    """A message with the number of near copies, if there are so many that they stay together; else empty."""
+    notes: tuple[str, ...]
+
+
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:
     """Return the data set of a source, checked and split. Raises DataError."""
     sets, names, maximum, notes = _settled(parts)
@@ -110,9 +128,21 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
     notes += classes_of.similar(selected)
     selected_sets = {split: splitting.keep(item, chosen, len(names)) for split, item in sets.items()}
     grouped, many = _near_grouped(selected_sets, parts.last_for_test, wanted, images)
+    fingerprint = content.fingerprint(digests, names, parts.last_for_test)
+    return _divided(
+        _Checked(parts, images, normalize, grouped, selected, maximum, fingerprint, many, notes), wanted, wanted.test
+    )
+
+
+def _divided(checked: _Checked, wanted: SplitOptions, test: Share) -> Dataset:
+    """Return the data set split with `test` as its test set."""
+    parts, images, many, notes = checked.parts, checked.images, checked.many, checked.notes
+    wanted = replace(wanted, test=test)
     group_by = "near" if many else images.near
+    pools = _pools(checked.sets, checked.classes, parts.last_for_test)
+    notes += _unused(pools, wanted)
     try:
-        splits, made = _split(_pools(grouped, selected, parts.last_for_test), wanted)
+        splits, made = _split(pools, wanted)
     except splitting.GroupsError as e:
         if not many:
             raise
@@ -120,8 +150,8 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
         many += (
             f", but class {display.name(e.name)} has too few groups to keep copies together: images are split singly"
         )
-        alone = {split: replace(item, groups=None) for split, item in grouped.items()}  # the near copies stay known
-        splits, made = _split(_pools(alone, selected, parts.last_for_test), wanted)
+        alone = {split: replace(item, groups=None) for split, item in checked.sets.items()}  # near copies stay known
+        splits, made = _split(_pools(alone, checked.classes, parts.last_for_test), wanted)
     if parts.of_files:
         made |= images.options(splits["train"].source.images.shape[2:], parts.resized)
     if group_by is not None:
@@ -130,16 +160,17 @@ def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, nor
         notes += (many if group_by == "none" else f"{many}: {_TOGETHER}",)
     return Dataset(
         parts.name,
-        selected,
+        checked.classes,
         splits["train"],
         splits.get("validation"),
         splits.get("test"),
-        scaling.scaling(splits["train"], maximum, normalize),
-        content.fingerprint(digests, names, parts.last_for_test),
-        notes + _incomplete(splits, selected),
-        {**made, "normalize": normalize},
+        scaling.scaling(splits["train"], checked.maximum, checked.normalize),
+        checked.fingerprint,
+        notes + _incomplete(splits, checked.classes),
+        {**made, "normalize": checked.normalize},
         parts.resized,
         parts.skipped,
+        functools.partial(_divided, checked, wanted) if isinstance(test, Fold) else None,
     )
 
 
@@ -158,7 +189,11 @@ def _near_grouped(sets: Sets, last_for_test: int, wanted: SplitOptions, images: 
     train, by_default = sets["train"], images.near is None
     shares = {"test": wanted.test, "validation": wanted.validation}
     brought = {*sets, *(("test",) if last_for_test else ())}
-    drawn = [split for split, share in shares.items() if split not in brought and splitting.draws(share)]
+    drawn = [
+        split
+        for split, share in shares.items()
+        if isinstance(share, Fold) or (split not in brought and splitting.draws(share))
+    ]
     if images.near == "none" or not drawn or (by_default and train.groups is not None):
         return sets, ""
     if train.groups is not None:
@@ -232,6 +267,15 @@ def _pools(sets: Sets, classes: tuple[str, ...], last_for_test: int) -> dict[Spl
     return pools
 
 
+def _unused(pools: Mapping[SplitName, Remaining], wanted: SplitOptions) -> tuple[str, ...]:
+    """Return a note if the data has a test set, but the test set is a fold of the training images."""
+    own = pools.get("test")
+    if own is None or not isinstance(wanted.test, Fold):
+        return ()
+    count = display.counted(len(own.indices), "image")
+    return (f"the data's own test set of {count} is not used: the test set is a fold of the training images",)
+
+
 def _split(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dict[SplitName, Split], dict[str, Any]]:
     """Return the splits, and the options that reproduce them."""
     left = pools["train"]
@@ -247,6 +291,10 @@ def _split(pools: dict[SplitName, Remaining], wanted: SplitOptions) -> tuple[dic
             share = None if brought is not None else share.otherwise
         if share == "none":
             made[split] = "none"
+        elif isinstance(share, Fold):
+            made[split] = str(share)
+            taken, left = splitting.take(left, share, purpose, split, wanted.seed)
+            splits[split] = taken.split()
         elif brought is not None:
             if share is not None:
                 raise DataError(

@@ -40,12 +40,13 @@ def whole_groups(
     groups: NDArray[np.int64],
     quotas: list[int],
     numbers: Callable[[NDArray[np.uint64]], NDArray[np.uint64]],
+    leave: int = 1,
 ) -> NDArray[np.bool_]:
     """Return which images to take, in whole groups, so that each class gets about its quota.
 
     Each group is considered once, in the order of random numbers. It is taken if that brings the counts closer to the
-    quotas: if Σ_k |taken_k − quota_k| / quota_k decreases. A class that got nothing then gets the first of its groups,
-    provided it has others.
+    quotas: if Σ_k |taken_k − quota_k| / quota_k decreases, and at least `leave` groups of each of its classes remain.
+    A class that got nothing then gets the first of its groups, provided that enough remain.
     """
     known, member = np.unique(groups, return_inverse=True)
     order = np.argsort(numbers(known.astype(np.uint64)), kind="stable")
@@ -53,14 +54,16 @@ def whole_groups(
     edges = np.searchsorted(pairs[0], np.arange(len(known) + 1))
     weight = 1 / np.maximum(np.array(quotas, np.float64), 1)
     wanted = np.array(quotas, np.float64)
+    left = np.bincount(pairs[1], minlength=len(quotas))
     taken = np.zeros(len(known), bool)
     for group in order.tolist():
         k, n = pairs[1, edges[group] : edges[group + 1]], counts[edges[group] : edges[group + 1]]
         change = np.abs(wanted[k] - n) - np.abs(wanted[k])
-        if float(change @ weight[k]) < 0:
+        if float(change @ weight[k]) < 0 and (left[k] > leave).all():
             taken[group] = True
             wanted[k] -= n
-    _fill(labels, member, order, quotas, taken)
+            left[k] -= 1
+    _fill(labels, member, order, quotas, taken, leave)
     return taken[member]
 
 
@@ -70,9 +73,10 @@ def _fill(
     order: NDArray[np.int64],
     quotas: list[int],
     taken: NDArray[np.bool_],
+    leave: int,
 ) -> None:
-    """Take the first group of each class that got nothing, provided it has others."""
+    """Take the first group of each class that got nothing, provided that `leave` others remain."""
     for k in range(len(quotas)):
         of_class = np.unique(member[labels == k])
-        if len(of_class) > 1 and not taken[of_class].any():
+        if len(of_class) > leave and not taken[of_class].any():
             taken[next(group for group in order.tolist() if group in set(of_class.tolist()))] = True

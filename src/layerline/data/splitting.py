@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from layerline.data.dataset import ImageSet, Split
+from layerline.data.folds import Fold, check_fold, read_fold
 from layerline.data.quotas import proportional, whole_groups
 from layerline.errors import DataError, spelling
 from layerline.numbers import display, randomness
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 DEFAULT_TEST: Final = 0.15
 DEFAULT_VALIDATION: Final = 0.1
 
-Taken = float | int | Literal["none"]
-"""A fraction between 0 and 1, a number of images, or none."""
+Taken = float | int | Literal["none"] | Fold
+"""A fraction between 0 and 1, a number of images, none, or a fold."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Own:
     otherwise: Taken = "none"
 
     def __post_init__(self) -> None:
-        """Convert a NumPy number to a Python one."""
-        object.__setattr__(self, "otherwise", plain(self.otherwise))
+        """Convert a NumPy number to a Python one, and text such as `2/5` to a fold."""
+        object.__setattr__(self, "otherwise", read_fold(plain(self.otherwise)))
 
 
 Share = Taken | Own | None
@@ -64,9 +65,11 @@ class SplitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Convert NumPy numbers to Python ones and check every value."""
+        """Convert NumPy numbers to Python ones and text such as `2/5` to a fold, and check every value."""
         for option in ("test", "validation", "limit", "seed"):
             object.__setattr__(self, option, plain(getattr(self, option)))
+        for option in ("test", "validation"):
+            object.__setattr__(self, option, read_fold(getattr(self, option)))
         _check_share("test", self.test)
         _check_share("validation", self.validation)
         if self.limit is not None and (not is_whole(self.limit) or self.limit < 1):
@@ -138,8 +141,35 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
     are when images are added. Groups are never divided (see `whole_groups`). Raises DataError if a class would have no
     image on either side.
     """
+    if isinstance(share, Fold):
+        return _fold(pool, share, seed)
+    return _part(pool, share, purpose, option, seed, flag=f"--{option} {_text(share)}")
+
+
+def _fold(pool: Remaining, fold: Fold, seed: int) -> tuple[Remaining, Remaining]:
+    """Return the images of a fold, and those of all others.
+
+    Fold 1 of n is the fraction 1/n of all images, fold 2 the fraction 1/(n − 1) of the rest, …, the last what remains.
+    """
+    _check_enough(pool, fold)
+    folds, left = [], pool
+    for more in range(fold.of - 1, 0, -1):
+        share, flag = 1 / (more + 1), f"{fold.of} folds"
+        taken, left = _part(left, share, Purpose.TEST_SPLIT, "test", seed, flag=flag, leave=more)
+        folds.append(taken)
+    chosen = [*folds, left][fold.number - 1]
+    others = pool.indices[~np.isin(pool.indices, chosen.indices)]
+    return chosen, Remaining(pool.source, others, pool.classes)
+
+
+def _part(
+    pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int, *, flag: str, leave: int = 1
+) -> tuple[Remaining, Remaining]:
+    """Return the images of a share that is not a fold, and the rest.
+
+    flag: what to name in messages. leave: the number of groups of each class that must remain.
+    """
     counts = pool.counts
-    flag = f"--{option} {_text(share)}"
     total = _total(share, len(pool.indices), len(pool.classes), flag)
     quotas = proportional(counts.tolist(), total)
     for k, (count, quota) in enumerate(zip(counts.tolist(), quotas, strict=True)):
@@ -154,7 +184,7 @@ def take(pool: Remaining, share: Share, purpose: Purpose, option: str, seed: int
         taken = _first(pool, quotas, purpose, seed)
     else:
         labels, groups = pool.source.labels[pool.indices], pool.source.groups[pool.indices]
-        taken = whole_groups(labels, groups, quotas, lambda keys: _numbers(seed, purpose, keys))
+        taken = whole_groups(labels, groups, quotas, lambda keys: _numbers(seed, purpose, keys), leave)
         _check_groups(labels[taken], counts, groups, labels, pool.classes, flag)
     return (
         Remaining(pool.source, pool.indices[taken], pool.classes),
@@ -191,6 +221,29 @@ def _numbers(seed: int, purpose: Purpose, keys: NDArray[np.uint64]) -> NDArray[n
     """Return a random number for each key: its lower 32 bits are the image, its upper 32 the element."""
     low, high = keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32)
     return randomness.uint64(seed, purpose, image=low, element=high)
+
+
+def _check_enough(pool: Remaining, fold: Fold) -> None:
+    """Raise DataError if a class has fewer images than there are folds, or GroupsError if it has fewer groups."""
+    labels = pool.source.labels[pool.indices]
+    groups = None if pool.source.groups is None else pool.source.groups[pool.indices]
+    for k, count in enumerate(pool.counts.tolist()):
+        among = count if groups is None else len(np.unique(groups[labels == k]))
+        if among >= fold.of:
+            continue
+        name = display.name(pool.classes[k])
+        fewer = f"use at most {among} folds, " if among > 1 else ""
+        if groups is None or count < fold.of:
+            raise DataError(
+                f"{fold.of} folds: class {name} has only {display.counted(count, 'image')}; each fold needs at least 1",
+                f"{fewer}add images of this class, or exclude it with --classes",
+            )
+        raise GroupsError(
+            pool.classes[k],
+            f"{fold.of} folds: the {display.counted(count, 'image')} of class {name} are in only "
+            f"{display.counted(among, 'group')}; each fold needs at least 1, and groups cannot be divided",
+            f"{fewer}use smaller groups, or exclude the class with --classes",
+        )
 
 
 def _check_groups(
@@ -245,6 +298,9 @@ def _check_share(option: str, share: Any) -> None:
     if isinstance(share, Own):
         share = share.otherwise
     if share is None or (isinstance(share, str) and share == "none"):
+        return
+    if isinstance(share, Fold):
+        check_fold(option, share)
         return
     flag = f"--{option} {display.name(_text(share))}"
     wrong = "must be a fraction between 0 and 1, a whole number of images, or none"

@@ -20,6 +20,10 @@ TRAIN: Final = {
     **dict.fromkeys(("devices", "gpu", "gpus", "accelerator"), 'engine="torch" uses a GPU, if there is one'),
     **dict.fromkeys(("amp", "fp16", "bf16", "half", "mixed_precision"), "omit it: it is always float32"),
     **dict.fromkeys(("loss", "loss_fn", "loss_func", "criterion"), "omit it: the loss is cross-entropy"),
+    **dict.fromkeys(
+        ("cv", "folds", "n_folds", "k_folds", "n_splits"),
+        'load_data(…, test="1/5").folds() has the data for each of five trainings',
+    ),
     "metrics": "omit it: accuracy and macro F1 are always measured",
     "shuffle": "omit it: the images are shuffled before every epoch",
     "pretrained": 'the network is then layerline.read("lite0", data); start_from=run takes the weights of another run',

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from layerline.data.dataset import Dataset
+    from layerline.data.folds import Fold
     from layerline.data.photos.decoding import Progress
     from layerline.data.photos.sizing import Sizing
     from layerline.network import Network
@@ -93,13 +94,30 @@ class Experiment:
         progress: see `load_data`; cache: the folder for decoded images, unless an option names one.
         """
         from layerline.data import load_data
-        from layerline.data.checking import doctor
 
         cuts = {key: value for key, value in self.cuts.items() if key != ALLOW}
         cuts = {"cache": cache, "input_shape": self._input_shape(), "sizing": self._sizing(), **cuts}
-        seed = cuts.pop("split_seed", self.recipe.seed)
-        data = load_data(self.source, seed=seed, progress=progress, **cuts)
-        return doctor.examined(data, self.allow, doctor.command(self.source, {**self.cuts, "seed": seed}))
+        cuts.pop("split_seed", None)
+        return self._examined(load_data(self.source, seed=self.split_seed, progress=progress, **cuts))
+
+    @property
+    def split_seed(self) -> int:
+        """Return the seed of the splits."""
+        return int(self.cuts.get("split_seed", self.recipe.seed))
+
+    def with_fold(self, fold: Fold) -> Experiment:
+        """Return the same experiment with a fold as the test set."""
+        return dataclasses.replace(self, cuts={**self.cuts, "test": str(fold)}, given=self.given | {"test"})
+
+    def folds(self, data: Dataset) -> tuple[Dataset, ...]:
+        """Return the loaded data with each of its folds as the test set, examined. Raises DataError."""
+        return tuple(map(self._examined, data.folds()))
+
+    def _examined(self, data: Dataset) -> Dataset:
+        from layerline.data.checking import doctor
+
+        command = doctor.command(self.source, {**self.cuts, "seed": self.split_seed})
+        return doctor.examined(data, self.allow, command)
 
     def _input_shape(self) -> tuple[int, int, int] | None:
         """Return the input shape of the network's Input line, None if it has none."""

@@ -81,7 +81,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("data_dir", "data", "text", "DIR", "folder of the named data sets (or $LAYERLINE_DATA)"),
     Option("classes", "data", "list", "A,B,…", "use only these classes, by name or number [all]"),
     Option(
-        "test", "data", "share", "SIZE", "test set: a fraction, a number of images, or none [the data's own, or 0.15]"
+        "test",
+        "data",
+        "share",
+        "SIZE",
+        "test set: a fraction, a number of images, none, or a fold such as 2/5 [the data's own, or 0.15]",
     ),
     Option("validation", "data", "share", "SIZE", "validation set, from the training images: SIZE as for --test [0.1]"),
     Option("limit", "data", "whole", "N", "use only N training images, keeping the class proportions [all]"),

@@ -10,7 +10,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Final
 
-from layerline.runs.seed_runs import Mean
+from layerline.runs.series_runs import Mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

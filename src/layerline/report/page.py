@@ -17,7 +17,17 @@ from layerline.data.dataset import FITTED
 from layerline.files import whole
 from layerline.measure import remarks
 from layerline.numbers import display
-from layerline.report import confusion_table, filters, gallery, headline, learning_curves, samples, tables, thumbnails
+from layerline.report import (
+    confusion_table,
+    filters,
+    fold_table,
+    gallery,
+    headline,
+    learning_curves,
+    samples,
+    tables,
+    thumbnails,
+)
 from layerline.report.suspects import SURE
 from layerline.runs import metrics, saved
 from layerline.runs.names import REPORT
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.report.gallery import Images
+    from layerline.runs.fold_runs import FoldRuns
     from layerline.runs.metrics import Counts
     from layerline.runs.saved import SavedRun
 
@@ -80,7 +91,9 @@ def render(
     if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
-    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels)}
+    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels), "folds": None}
+    if run.folds is not None:
+        fixed |= _of_folds(run, run.folds, fixed["title"])
     chosen = gallery.choose(run)
     images = gallery.bare(run, chosen)
     indexed = all(part.index is not None for part in run.predictions.values())
@@ -147,6 +160,19 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
         "layers": tables.layers(run),
         "text": tables.text(run),
         "environment": tables.environment(run),
+    }
+
+
+def _of_folds(run: SavedRun, folds: FoldRuns, title: str) -> dict[str, Any]:
+    """Return the template variables that differ for a cross-validation."""
+    data = tables.data(run)
+    tested = sum(map(len, run.predictions.values()))
+    summary = f"Out-of-fold: {display.count(tested)} images, each predicted by the training without it."
+    return {
+        "title": f"{title}, {folds.folds} folds",
+        "folds": fold_table.of(folds),
+        "headline": dataclasses.replace(headline.of(run), summary=summary),
+        "data": dataclasses.replace(data, notes=(f"The splits are those of fold {folds.finished[0]}.", *data.notes)),
     }
 
 

@@ -15,3 +15,5 @@ GRAPHS: Final = ("loss", "accuracy", "macro_f1", "confusion", "filters")
 """Each is written as .png and .svg."""
 SEEDS: Final = "seeds.json"
 """In the parent folder of the runs of one recipe with several seeds."""
+FOLDS: Final = "folds.json"
+"""In the parent folder of the runs of a cross-validation, next to the predictions of all folds."""

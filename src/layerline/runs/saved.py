@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from layerline.errors import UserError
@@ -10,7 +10,8 @@ from layerline.network import parse
 from layerline.network_file import LARGEST_FILE
 from layerline.runs import history, metrics, model_file, predictions, texts
 from layerline.runs.ending import Ending
-from layerline.runs.names import ENDING, EXPERIMENT, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT
+from layerline.runs.fold_runs import FoldRuns
+from layerline.runs.names import ENDING, EXPERIMENT, FOLDS, HISTORY, MODEL, NETWORK, PREDICTIONS, RESULT
 from layerline.runs.record import Record
 from layerline.runs.result import Result
 
@@ -46,6 +47,8 @@ class SavedRun:
     """SHA-256 of the model file; empty without one."""
     ending: Ending | None
     """None if the run finished, or was killed."""
+    folds: FoldRuns | None = None
+    """Of a cross-validation, which has the results and predictions of all folds, and the rest of the first one."""
 
     @property
     def tested(self) -> bool:
@@ -66,7 +69,9 @@ class SavedRun:
 
 
 def read(folder: Path) -> SavedRun:
-    """Return the run in `folder`. Raises UserError if it is not a run folder, or a file in it is damaged."""
+    """Return the run or cross-validation in `folder`. Raises UserError if it is neither, or a file in it is damaged."""
+    if (folder / FOLDS).is_file():
+        return _of_folds(folder, FoldRuns.read(folder / FOLDS))
     if not (folder / EXPERIMENT).is_file():
         what = f" has no {EXPERIMENT}, so it is not a run folder" if folder.is_dir() else ": no such folder"
         raise UserError(f"{folder}{what}", "specify a folder written by layerline train, such as runs/lenet5-mnist-1")
@@ -89,6 +94,25 @@ def read(folder: Path) -> SavedRun:
         None if model is None else model.weights,
         "" if model is None else model.digest,
         Ending.read(folder / ENDING) if (folder / ENDING).exists() else None,
+    )
+
+
+def _of_folds(folder: Path, folds: FoldRuns) -> SavedRun:
+    """Return a cross-validation as a run."""
+    if not folds.runs:
+        raise UserError(f"{folder}: none of its folds is finished", "repeat the cross-validation")
+    first, result = read(folder / folds.runs[0]), Result.read(folder / RESULT)
+    together = predictions.read(folder / PREDICTIONS, len(result.classes))
+    return replace(
+        first,
+        folder=folder,
+        history=(),
+        result=result,
+        predictions=together,
+        classes=result.classes,
+        weights=None,
+        digest="",
+        folds=folds,
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from layerline import engines
 from layerline.data.checking.doctor import examined
@@ -92,11 +92,18 @@ class Prepared:
         """Return the same training with another seed on the same splits. Raises UserError if memory is too small."""
         if seed == self.recipe.seed:
             return self
-        recipe = dataclasses.replace(self.recipe, seed=seed)
-        parts = (self.network, self.data.scaling, recipe, self.threads)
+        return self._other(recipe=dataclasses.replace(self.recipe, seed=seed))
+
+    def with_data(self, data: Dataset, experiment: Experiment | None) -> Prepared:
+        """Return the same training on other splits of the same images. Raises UserError if memory is too small."""
+        return self._other(data=data, experiment=experiment, baselines=None)
+
+    def _other(self, **changed: Any) -> Prepared:
+        other = dataclasses.replace(self, **changed, tried=None)
+        parts = (other.network, other.data.scaling, other.recipe, other.threads)
         engine = engines.make(self.engine.name, *parts, placement=self.placement, start=self.start)
-        check_memory(engine, self.data, recipe)
-        return dataclasses.replace(self, recipe=recipe, engine=engine)
+        check_memory(engine, other.data, other.recipe)
+        return dataclasses.replace(other, engine=engine)
 
 
 def prepare(

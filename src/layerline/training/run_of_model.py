@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from layerline.data.folds import Fold
 from layerline.data.splitting import Own
 from layerline.experiment import toml_file
 from layerline.numbers import display
@@ -50,7 +51,8 @@ class RunOfModel:
         ours = str(self.options.get("data", ""))
         cut = {split: Own(self.options[split]) for split in CUT if split in self.options}
         if data is None or _same(data, ours):
-            return {**self.options, **cut, "data": ours if data is None else data}
+            own = {split: share for split, share in cut.items() if not isinstance(share.otherwise, Fold)}
+            return {**self.options, **own, "data": ours if data is None else data}
         seeds = {key: self.options[key] for key in _SEEDS if key in self.options}
         return {"data": data, **seeds} | ({"test": cut["test"]} if "test" in cut else {})
 
