@@ -16,6 +16,7 @@ from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross, acros
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.optimizers import Sgd
+from layerline.compiler.kernels.piecewise_activations import ReLU6Function, ReLUFunction
 from layerline.compiler.kernels.split import SplitPlanes
 from layerline.compiler.machine import Machine, host, named
 from layerline.compiler.plane import Plane, capacity
@@ -43,8 +44,9 @@ def drawn(rng: Random, machine: Machine) -> ConvForward | None:
         return None
     edge = rng.choice([0, 0, 1])
     y = Plane(filters, P // pool[0], Q // pool[1], edge, edge, edge, edge)
-    bias, relu, places = (rng.random() < 0.5 for _ in range(3))
-    return ConvForward(Convolution(shape, y, bias, relu, pool, places), tile)
+    bias, activated, places = (rng.random() < 0.5 for _ in range(3))
+    activation = rng.choice((ReLUFunction(), ReLU6Function())) if activated else None
+    return ConvForward(Convolution(shape, y, bias, activation, pool, places), tile)
 
 
 def computed(kernel: ConvForward | ConvAcross, machine: Machine) -> dict[str, np.ndarray]:
