@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ from foreign_backbones import added
 from image_files import jpeg, tree
 
 import layerline
+from layerline.cli import tried_networks
 from layerline.cli.entry_point import layerline as command
+from layerline.cli.screen import Screen
+from layerline.cli.terminal import Terminal
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
 from layerline.network import parse, pretrained
@@ -23,7 +27,7 @@ from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.feature_trials import suits
-from layerline.training.prepared import prepare
+from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
 from layerline.training.trials import best_of, trial
 
@@ -208,3 +212,25 @@ def test_refusals(photos: Path, monkeypatch: pytest.MonkeyPatch, arguments: list
     assert isinstance(done.exception, UserError)
     assert message in f"{done.exception.message} {done.exception.help}"
     assert not out.exists()
+
+
+def test_a_stopped_trial_leaves_a_run_that_can_be_resumed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second trial: the run of the features stops before its first step, with its initial weights."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    experiment = settle(None, {"data": str(photos), "size": "96", "epochs": "2"})
+    interrupt, whole = Interrupt(), tried_networks.trial
+
+    def stopping(prepared: Prepared, *rest: object) -> object:
+        if prepared.start is None:
+            interrupt.signal = 2
+        return whole(prepared, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tried_networks, "trial", stopping)
+    screen = Screen(Terminal(io.StringIO(), {}), interrupt, quiet=True)
+    found = tried_networks.prepared_of(experiment, experiment.load(), lambda other: other.load(), screen, interrupt)
+    fresh = prepare_experiment(experiment.with_features_of(NAME), found.network, found.data)
+    assert found.tried is None
+    for name, array in found.engine.state().weights.items():
+        assert np.array_equal(array, fresh.engine.state().weights[name]), name
+    assert found.engine.running().images == 0

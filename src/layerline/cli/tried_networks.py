@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import TYPE_CHECKING, final
 
 from layerline.cli.screen import bottom_line
@@ -44,7 +45,9 @@ def prepared_of(
 
     data: loaded for the experiment as it is. load: loads the images for another network. Raises UserError.
     """
+    began = time.perf_counter()
     scratch = prepare_experiment(experiment, experiment.network(data), data, screen.waiting)
+    spent = time.perf_counter() - began
     if not suits(experiment, data):
         return scratch
     name = available()
@@ -52,14 +55,18 @@ def prepared_of(
         return dataclasses.replace(scratch, reasons={**scratch.reasons, "network": hint()})
     other = experiment.with_features_of(name)
     images = load(other)
+    began = time.perf_counter()
     features = prepare_experiment(other, other.network(images), images, screen.waiting)
+    first = features.engine.state()
     if data.validation is None:
         reason = f"without a validation set, {name} was chosen without trying a network from scratch"
         return dataclasses.replace(features, reasons={**features.reasons, "network": reason})
     trials = []
-    for each in (features, scratch):
-        done = trial(each, _Trying(screen, each.network.name), interrupt)
-        if interrupt.signal is not None:
-            return features  # which then stops at once, and can be resumed
+    for each, seconds in ((features, time.perf_counter() - began), (scratch, spent)):
+        done = trial(each, _Trying(screen, each.network.name), interrupt, seconds)
+        if interrupt.signal is not None:  # the run of the features then stops before its first step, and can be resumed
+            features.engine.set_state(first)
+            features.engine.reset_running()
+            return features
         trials += [] if done is None else [done]
     return best_of(trials) if trials else features

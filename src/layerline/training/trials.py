@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -44,24 +45,26 @@ class Trial:
         return self.validation.scores.accuracy
 
 
-def trial(prepared: Prepared, watcher: Watcher, interrupt: Interrupt) -> Trial | None:
-    """Train, and return the result; None if the training was stopped or diverged. The data has a validation set."""
+def trial(prepared: Prepared, watcher: Watcher, interrupt: Interrupt, spent: float = 0.0) -> Trial | None:
+    """Train, and return the result; None if the training was stopped or diverged, with the engine as it was before.
+
+    The data has a validation set. spent: seconds that preparing took.
+    """
     held = prepared.data.validation
     assert held is not None  # noqa: S101 - the caller has checked
     began, start = time.perf_counter(), prepared.engine.state()
-    loop = Loop(prepared, watcher, interrupt, None, time.perf_counter)
-    try:
+    loop, complete = Loop(prepared, watcher, interrupt, None, time.perf_counter), False
+    with contextlib.suppress(DivergedError):
         complete = loop.run()
-    except DivergedError:
-        prepared.engine.set_state(start)
-        return None
     if not complete:
+        prepared.engine.set_state(start)
+        prepared.engine.reset_running()
         return None
     end = loop.snapshot()
     assert loop.best is not None  # noqa: S101 - at least one epoch was run
     prepared.engine.set_state(end.state.with_averaged(loop.best))
     measured = loop.measure(held, Stage.VALIDATION)
-    return Trial(dataclasses.replace(prepared, tried=end), measured, time.perf_counter() - began)
+    return Trial(dataclasses.replace(prepared, tried=end), measured, spent + time.perf_counter() - began)
 
 
 def best_of(trials: Sequence[Trial]) -> Prepared:
