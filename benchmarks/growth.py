@@ -23,7 +23,7 @@ from layerline.recipe import Recipe
 from layerline.system.cores import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from layerline.data.dataset import Dataset
 
@@ -61,21 +61,27 @@ def main() -> None:
     mnist = layerline.load_data("mnist", data_dir=options.mnist, validation="none")
     cifar = layerline.load_data(options.cifar10, validation="none", group_by="none")
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in GRAPHS}
-    for channels in CHANNELS:
-        text = WIDE.format(channels)
-        images = 40_000 // channels
-        found["channels"].append({"at": channels, **point(text, cifar, 128, cores(), images, options.pairs)})
-    for images in IMAGES:
-        found["images"].append({"at": images, **point("six-layer", mnist, 50, cores(), images, options.pairs)})
-    for batch in BATCHES:
-        found["batch_size"].append({"at": batch, **point("six-layer", mnist, batch, cores(), 20_000, options.pairs)})
-    for threads in range(1, cores() + 1):
-        found["threads"].append({"at": threads, **point("six-layer", mnist, 50, threads, 20_000, options.pairs)})
-        wide = point("vgg-small", cifar, 128, threads, 2_000, options.pairs)
-        found["threads"].append({"at": threads, "network": "vgg-small", **wide})
-    write("growth", {"found": found})
-    for name, points in found.items():
+    for name, points in measured(mnist, cifar, options.pairs):
+        found[name] = points
+        write("growth", {"found": found})  # after each graph: all of them take ten minutes
         draw(name, [each for each in points if "network" not in each])
+
+
+def measured(mnist: Dataset, cifar: Dataset, pairs: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the points of each graph."""
+    yield (
+        "channels",
+        [
+            {"at": channels, **point(WIDE.format(channels), cifar, 128, cores(), 40_000 // channels, pairs)}
+            for channels in CHANNELS
+        ],
+    )
+    yield "images", [{"at": images, **point("six-layer", mnist, 50, cores(), images, pairs)} for images in IMAGES]
+    yield "batch_size", [{"at": batch, **point("six-layer", mnist, batch, cores(), 20_000, pairs)} for batch in BATCHES]
+    counts = range(1, cores() + 1)
+    small = [{"at": threads, **point("six-layer", mnist, 50, threads, 20_000, pairs)} for threads in counts]
+    wide = [{"at": threads, **point("vgg-small", cifar, 128, threads, 2_000, pairs)} for threads in counts]
+    yield "threads", [*small, *({"network": "vgg-small", **each} for each in wide)]
 
 
 def point(network: str, data: Dataset, batch: int, threads: int, images: int, pairs: int) -> dict[str, Any]:
