@@ -20,14 +20,14 @@ import layerline
 from layerline.cli.entry_point import layerline as command
 from layerline.errors import UserError
 from layerline.network import parse
-from layerline.network.start import digest, initial_weights
+from layerline.network.start import Start, digest, initial_weights
 from layerline.recipe import Recipe
 from layerline.runs.checkpoint import Identity
 from layerline.runs.folder import RunFolder
 from layerline.training import Interrupt, Watcher
 from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
-from layerline.training.warm_start import further, started
+from layerline.training.warm_start import further, leak, started
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -248,3 +248,10 @@ def test_with_other_classes_only_the_last_layer_is_new(first: layerline.Run, dat
     assert notes == [
         f"{layer} starts with random weights, not with those of a model in memory (epoch 2): classes differ"
     ]
+
+
+def test_a_resumed_start_from_a_backbone_is_no_leak() -> None:
+    """Pretrained weights get no remark about test images, also where a checkpoint has newer ones."""
+    cut = dataclasses.replace(DATA, cuts={"test": 0.2})
+    assert leak(Start("0" * 64, None, "lite0"), cut) is None
+    assert leak(Start("0" * 64, None, "no-such-run"), cut) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerline import network
@@ -11,7 +10,7 @@ from layerline.data.dataset import Dataset
 from layerline.errors import CallError
 from layerline.errors.wrong_calls import answered
 from layerline.network import pretrained
-from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.backbones import BACKBONES, names_backbone
 from layerline.network.pretrained.transfer import check_images, start_of, transfer_text
 from layerline.numbers import display
 
@@ -43,7 +42,7 @@ def read(
     if isinstance(path_or_preset, str) and "\n" in path_or_preset.strip():
         raise CallError("read(): found the text of a network, expected its path or the name of a preset", "use parse()")
     shape, K = _shape(data, input_shape), _classes(data, classes)
-    if path_or_preset in BACKBONES and not Path(path_or_preset).exists():
+    if names_backbone(path_or_preset):
         return _pretrained(str(path_or_preset), shape, K)
     return network.read(path_or_preset, input_shape=shape, classes=K)
 

@@ -15,7 +15,7 @@ from layerline.errors import RecipeError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.options import BY_KEY, DATA_KEYS, RECIPE_KEYS, check_limit, check_split_seed
 from layerline.network import find, presets
-from layerline.network.pretrained.backbones import BACKBONES, backbone
+from layerline.network.pretrained.backbones import backbone, names_backbone
 from layerline.network.pretrained.transfer import check_images, transfer_text
 from layerline.network_file import Mistakes, formatted, read_tree
 from layerline.network_file.unfreezing import unfrozen
@@ -126,7 +126,7 @@ class Experiment:
     def _sizing(self) -> Sizing | None:
         """Return how image files are resized for pretrained layers, which were trained on crops; None for others."""
         shape = self._input_shape()
-        if self.start_from not in BACKBONES or shape is None:
+        if shape is None or not names_backbone(self.start_from):
             return None
         size, fit, gray = (self.cuts.get(key) for key in ("size", "fit", "gray"))
         return sizing.parse(size, fit or "crop", gray=gray).of_network(shape)
@@ -135,8 +135,8 @@ class Experiment:
         """Return the network for these images and classes. Raises NetworkError if it does not fit them."""
         from layerline.network import parse
 
-        if self.start_from in BACKBONES:
-            check_images(BACKBONES[self.start_from], data.shape)
+        if names_backbone(self.start_from):
+            check_images(backbone(str(self.start_from)), data.shape)
         if self.file is None:
             from layerline.network.fitted import choose
 
@@ -207,7 +207,7 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     if net is not None and exact:
         written = toml_file.read(Path(net))
         values = dict(written.values)
-        if written.net in BACKBONES and not Path(written.net).exists():
+        if names_backbone(written.net):
             values.setdefault("from", written.net)
         else:
             text = written.text or find(written.net or "")
@@ -219,7 +219,7 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     if "from" in values:
         head = text if exact or net is None else find(net)
         text = _transferred(str(values.pop("from")), head, values)
-    elif text is None and net in BACKBONES and not Path(net).exists():
+    elif text is None and names_backbone(net):
         text = _transferred(str(net), None, values)
     if "unfreeze" in values:
         text = _unfrozen(values.pop("unfreeze"), text or find(net or ""))

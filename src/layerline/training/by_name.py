@@ -16,7 +16,7 @@ from layerline.experiment.experiment import ALLOW, Experiment
 from layerline.experiment.options import BY_KEY, RECIPE_KEYS
 from layerline.network import Network, find
 from layerline.network.fitted import choose
-from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.backbones import names_backbone
 from layerline.network_file import Mistakes, read_tree
 from layerline.recipe import Recipe
 
@@ -101,7 +101,7 @@ def both_of(
     if not isinstance(data, Dataset):
         shape = network.input_shape if isinstance(network, Network) else None
         shape = read_tree(Mistakes(file or "", text)).input_shape if named else shape
-        crop = None if file not in BACKBONES or shape is None else Sizing(shape[1:], "crop", gray=False)
+        crop = None if shape is None or not names_backbone(file) else Sizing(shape[1:], "crop", gray=False)
         loaded = load_data(data, seed=seed, input_shape=shape, sizing=crop)
     else:
         loaded = data
@@ -110,7 +110,7 @@ def both_of(
     if isinstance(network, Network):
         found = network
     else:
-        found = read(file, loaded) if file in BACKBONES else parse(text, loaded, name=file or "network")
+        found = read(str(file), loaded) if names_backbone(file) else parse(text, loaded, name=file or "network")
     if not isinstance(data, str | os.PathLike):
         return found, loaded, None
     cuts = {ALLOW: tuple(allow)} if allow else {}

@@ -11,7 +11,7 @@ from layerline.errors import DataError, NetworkError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.experiment import settle
 from layerline.network import pretrained
-from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.backbones import BACKBONES, names_backbone
 from layerline.network.pretrained.transfer import start_of
 from layerline.network.start import Start, digest
 from layerline.numbers import display
@@ -41,8 +41,8 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     With other classes, the last layer with weights starts with random ones. Raises UserError if the weights cannot be
     read, or are for other images or layers, with what differs.
     """
-    if isinstance(given, str) and given in BACKBONES and not Path(given).exists():
-        return _pretrained(given, network)
+    if names_backbone(given):
+        return _pretrained(str(given), network)
     model, source, epoch = _found(given)
     name = f"{_FLAG} {display.name(source or 'a model in memory', 200)}"
     fresh = () if model.classes == data.classes else (_last(network),)
@@ -116,7 +116,7 @@ def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
 
 def leak(start: Start, data: Dataset) -> str | None:
     """Return a remark if the weights may have been trained on images of this test set, else None."""
-    if start.source is None or start.title is not None or data.test is None or "test" not in data.cuts:
+    if start.source is None or names_backbone(start.source) or data.test is None or "test" not in data.cuts:
         return None
     count = run_of_model.seen(run_of_model.find(Path(start.source)), data, [("test", data.test)])
     if count is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from layerline.errors import UserError, spelling
@@ -132,6 +133,11 @@ MOBILENETV2: Final = Backbone(
     ),
 )
 BACKBONES: Final = {backbone.name: backbone for backbone in (LITE0, RESNET18, MOBILENETV2)}
+
+
+def names_backbone(word: object) -> bool:
+    """Return whether a word names a backbone, and not a file or folder of that name."""
+    return isinstance(word, str) and word in BACKBONES and not Path(word).exists()
 
 
 def backbone(name: str) -> Backbone:
