@@ -1,6 +1,6 @@
 """How the time of an epoch grows with channels, images, batch size and threads, next to PyTorch's: a graph of each.
 
-    python benchmarks/growth.py --mnist DIR --cifar10 PATH
+    python benchmarks/growth.py --mnist DIR --cifar10 PATH [--only images]
 
 Each point is `layerline engine bench`: epochs alternating with PyTorch's in its fastest setting without torch.compile,
 from the same weights, median of --pairs. Channels: two convolutions of 3×3 on CIFAR-10's images, per multiply-add.
@@ -11,7 +11,7 @@ The loss after the epoch is in the results for both sides.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from conditions import RESULTS, write
@@ -56,32 +56,40 @@ def main() -> None:
     parser.add_argument("--mnist", required=True, help="folder of MNIST's files")
     parser.add_argument("--cifar10", required=True, help="CIFAR-10, in any form that load_data reads")
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--only", choices=tuple(GRAPHS), help="measure one graph again, and keep the others")
     options = parser.parse_args()
     peers.SETTINGS = tuple(each for each in peers.SETTINGS if not each.compiled)  # type: ignore[misc]  # a minute each
     mnist = layerline.load_data("mnist", data_dir=options.mnist, validation="none")
     cifar = layerline.load_data(options.cifar10, validation="none", group_by="none")
+    before = RESULTS / "growth.json"
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in GRAPHS}
-    for name, points in measured(mnist, cifar, options.pairs):
-        found[name] = points
+    if options.only is not None and before.exists():
+        found |= json.loads(before.read_text(encoding="utf-8"))["found"]
+    for name in GRAPHS if options.only is None else (options.only,):
+        found[name] = list(measured(name, mnist, cifar, options.pairs))
         write("growth", {"found": found})  # after each graph: all of them take ten minutes
-        draw(name, [each for each in points if "network" not in each])
+        draw(name, [each for each in found[name] if "network" not in each])
 
 
-def measured(mnist: Dataset, cifar: Dataset, pairs: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the points of each graph."""
-    yield (
-        "channels",
-        [
-            {"at": channels, **point(WIDE.format(channels), cifar, 128, cores(), 40_000 // channels, pairs)}
-            for channels in CHANNELS
-        ],
-    )
-    yield "images", [{"at": images, **point("six-layer", mnist, 50, cores(), images, pairs)} for images in IMAGES]
-    yield "batch_size", [{"at": batch, **point("six-layer", mnist, batch, cores(), 20_000, pairs)} for batch in BATCHES]
-    counts = range(1, cores() + 1)
-    small = [{"at": threads, **point("six-layer", mnist, 50, threads, 20_000, pairs)} for threads in counts]
-    wide = [{"at": threads, **point("vgg-small", cifar, 128, threads, 2_000, pairs)} for threads in counts]
-    yield "threads", [*small, *({"network": "vgg-small", **each} for each in wide)]
+def measured(name: str, mnist: Dataset, cifar: Dataset, pairs: int) -> Iterator[dict[str, Any]]:
+    """Yield the points of a graph."""
+    match name:
+        case "channels":
+            for channels in CHANNELS:
+                text, images = WIDE.format(channels), 40_000 // channels
+                yield {"at": channels, **point(text, cifar, 128, cores(), images, pairs)}
+        case "images":
+            for images in IMAGES:
+                yield {"at": images, **point("six-layer", mnist, 50, cores(), images, pairs)}
+        case "batch_size":
+            for batch in BATCHES:
+                yield {"at": batch, **point("six-layer", mnist, batch, cores(), 20_000, pairs)}
+        case "threads":
+            for threads in range(1, cores() + 1):
+                yield {"at": threads, **point("six-layer", mnist, 50, threads, 20_000, pairs)}
+            for threads in range(1, cores() + 1):
+                wide = point("vgg-small", cifar, 128, threads, 2_000, pairs)
+                yield {"network": "vgg-small", "at": threads, **wide}
 
 
 def point(network: str, data: Dataset, batch: int, threads: int, images: int, pairs: int) -> dict[str, Any]:
@@ -102,6 +110,7 @@ def point(network: str, data: Dataset, batch: int, threads: int, images: int, pa
 def draw(name: str, points: Sequence[dict[str, Any]]) -> None:
     """Write the graph of one of GRAPHS, both axes logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -112,10 +121,13 @@ def draw(name: str, points: Sequence[dict[str, Any]]) -> None:
     across, up = GRAPHS[name]
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
     axes.set_xticks([each["at"] for each in points], [f"{each['at']:,d}" for each in points], minor=False)
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(LogLocator(subs=()))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(LogLocator(subs=()))
     axes.grid(alpha=0.3)
     axes.legend()
-    path = Path(RESULTS) / f"growth-{name}.png"
+    path = RESULTS / f"growth-{name}.png"
     figure.savefig(path, dpi=120)
     print(f"written: {path.relative_to(RESULTS.parent.parent)}")
 
