@@ -53,6 +53,10 @@ class Activation(abc.ABC):
     def slope(self, pen: Pen, known: Value) -> Value:
         """Return f′ from x, or from y."""
 
+    def gradient(self, pen: Pen, dy: Value, known: Value) -> Value:
+        """Return dy · f′."""
+        return pen.mul(dy, self.slope(pen, known))
+
 
 @dataclass(frozen=True)
 class LeakyReLUFunction(Activation):
@@ -188,7 +192,7 @@ class ActivationBackward(Kernel):
     def write(self, pen: Pen) -> None:
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
             dy, known = (pen.load(m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
-            dx = pen.mul(dy, self.function.slope(pen, known))
+            dx = self.function.gradient(pen, dy, known)
             return pen.add(pen.load(memory[2], places[2], lanes), dx) if self.add else dx
 
         elementwise(pen, ((self.dy, "dy"), (self.known, "known"), (self.dx, "dx")), step)

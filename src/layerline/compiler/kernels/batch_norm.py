@@ -11,11 +11,13 @@ Chan's merging of means and squares, which would need two passes and a division 
 image, row by row, in separate sums for even and odd columns, then shard by shard.
 
 The schedule.  Lanes run over channels. Forward and backward each read x once for the sums and once for the result, with
-a barrier in between, because the sums are over the whole batch.
+a barrier in between, because the sums are over the whole batch. These passes are bound by memory, not by arithmetic:
+norm_pass.py fuses what follows a normalization into them. An activation's slope is then computed from x again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,9 +27,8 @@ from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from layerline.compiler.kernel import KernelArgument
+    from layerline.compiler.kernels.activations import Activation
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Value, Variable
 
@@ -70,49 +71,107 @@ class BatchNormSums(Kernel):
         return f"batch_norm_sums_{self.x.label}"
 
     def write(self, pen: Pen) -> None:
-        def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
-            return x, pen.mul(x, x)
+        def of_channels(c: Index, lanes: int) -> Terms:
+            def terms(n: Index, p: Index, q: Index) -> tuple[Value, Value]:
+                x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
+                pen.prefetch(pen.pointer("x"), self.x.at(n, p + 1, q, c))
+                return x, pen.mul(x, x)
 
-        accumulate(pen, self.x, terms)
+            return terms
+
+        accumulate(pen, self.x, of_channels)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The normalization of one vector of channels: y = (x − mean) · a + b."""
+
+    mean: Value
+    rest: Value
+    a: Value
+
+    @classmethod
+    def loaded(cls, pen: Pen, c: Index, lanes: int) -> Line:
+        """Return the statistics of the channels from c."""
+        return cls(*(pen.load(pen.pointer(name), c, lanes) for name in LINEAR))
+
+    def centered(self, pen: Pen, x: Value) -> Value:
+        """Return x − mean."""
+        return pen.sub(pen.sub(x, self.mean), self.rest)
+
+    def y(self, pen: Pen, centered: Value, b: Value) -> Value:
+        """Return y from x − mean."""
+        return pen.fma(centered, self.a, b)
+
+
+def passed(pen: Pen, activation: Activation, dy: Value, y: Value) -> Value:
+    """Return the gradient dy of f(y), passed back to y."""
+    return activation.gradient(pen, dy, activation.forward(pen, y) if activation.from_result else y)
 
 
 @dataclass(frozen=True)
 class BatchNormGradientSums(Kernel):
-    """sums += (Σ dy, Σ dy · (x − mean)), per channel; partial per shard."""
+    """sums += (Σ dy, Σ dy · (x − mean)), per channel; partial per shard.
+
+    `activation`: dy is the gradient after it, and is passed back through it first.
+    """
 
     x: Plane
     dy: Plane
+    activation: Activation | None = None
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
         lists = 2 * stride(self.x.channels)
         exact, sums = reads(lists, DType.F64), adds(lists, DType.F64)
-        return {"x": reads(self.x), "dy": reads(self.dy), "exact": exact, "sums": sums}
+        line = dict.fromkeys((*LINEAR, "b"), reads(self.x.channels)) if self.activation else {}
+        return {"x": reads(self.x), "dy": reads(self.dy), "exact": exact, **line, "sums": sums}
 
     @property
     def symbol(self) -> str:
-        return f"batch_norm_gradient_sums_{self.x.label}_{self.dy.label}"
+        return f"batch_norm{label(self.activation)}_gradient_sums_{self.x.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
-        def terms(n: Index, p: Index, q: Index, c: Index, lanes: int) -> tuple[Value, Value]:
-            x = pen.convert(pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes), DType.F64)
-            dy = pen.convert(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), DType.F64)
-            return dy, pen.mul(dy, pen.sub(x, pen.load(pen.pointer("exact"), c, lanes)))
+        def of_channels(c: Index, lanes: int) -> Terms:
+            mean = pen.load(pen.pointer("exact"), c, lanes)
+            line = Line.loaded(pen, c, lanes) if self.activation else None
+            b = pen.load(pen.pointer("b"), c, lanes) if self.activation else None
 
-        accumulate(pen, self.x, terms)
+            def terms(n: Index, p: Index, q: Index) -> tuple[Value, Value]:
+                x = pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes)
+                dy = pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes)
+                pen.prefetch(pen.pointer("x"), self.x.at(n, p + 1, q, c))
+                pen.prefetch(pen.pointer("dy"), self.dy.at(n, p + 1, q, c))
+                if self.activation and line and b:
+                    dy = passed(pen, self.activation, dy, line.y(pen, line.centered(pen, x), b))
+                exact = pen.convert(dy, DType.F64)
+                return exact, pen.mul(exact, pen.sub(pen.convert(x, DType.F64), mean))
+
+            return terms
+
+        accumulate(pen, self.x, of_channels)
 
 
-def accumulate(pen: Pen, plane: Plane, terms: Callable[[Index, Index, Index, Index, int], tuple[Value, Value]]) -> None:
+Terms = Callable[["Index", "Index", "Index"], tuple["Value", "Value"]]
+"""A function that writes the two terms of a pixel, given its image, row and column."""
+
+
+def label(activation: Activation | None) -> str:
+    """Return a fused activation as it appears in symbols."""
+    return f"_{activation.label}" if activation else ""
+
+
+def accumulate(pen: Pen, plane: Plane, of_channels: Callable[[Index, int], Terms]) -> None:
     """Write sums[0] += Σ of the first term, sums[1] += Σ of the second, over all pixels of all images."""
     C, lanes, sums = plane.channels, pen.machine.lanes_for(plane.channels), pen.pointer("sums")
     zero = pen.constant(0.0, lanes, DType.F64)
     with pen.loop("n", pen.count("images")) as n:
         for c, count in vectors(pen, C, lanes):
             chains = [[pen.variable(zero) for _ in range(2)] for _ in range(CHAINS)]
+            terms = of_channels(c, lanes)
 
-            def add(p: Index, q: Index, chain: list[Variable], c: Index = c) -> None:
-                for total, term in zip(chain, terms(n, p, q, c, lanes), strict=True):
+            def add(p: Index, q: Index, chain: list[Variable], terms: Terms = terms) -> None:
+                for total, term in zip(chain, terms(n, p, q), strict=True):
                     pen.write(total, pen.add(pen.read(total), term))
 
             whole = plane.width - plane.width % CHAINS
@@ -213,28 +272,37 @@ def total_of(pen: Pen, kernel: BatchNormStatistics | BatchNormGradients, here: I
 
 @dataclass(frozen=True)
 class BatchNormForward(Kernel):
-    """y = (x − mean) · a + b."""
+    """y = f((x − mean) · a + b + other), with an activation f or none, and with the other branch of a sum or none."""
 
     x: Plane
     y: Plane
+    activation: Activation | None = None
+    other: Plane | None = None
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
         lists = dict.fromkeys((*LINEAR, "b"), reads(self.x.channels))
-        return {"x": reads(self.x), **lists, "y": sets(self.y)}
+        other = {"other": reads(self.other)} if self.other else {}
+        return {"x": reads(self.x), **lists, **other, "y": sets(self.y)}
 
     @property
     def symbol(self) -> str:
-        return f"batch_norm_fwd_{self.x.label}_{self.y.label}"
+        planes = "_".join(plane.label for plane in (self.x, self.other, self.y) if plane)
+        return f"batch_norm{'_sum' * bool(self.other)}{label(self.activation)}_fwd_{planes}"
 
     def write(self, pen: Pen) -> None:
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
-        with pen.loop("n", pen.count("images")) as n:
+        with pen.loop("n", pen.count("images")) as n, pen.loop("p", self.x.height) as p:
             for c, count in vectors(pen, C, lanes):
-                mean, rest, a, b = (pen.load(pen.pointer(name), c, lanes) for name in (*LINEAR, "b"))
-                with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
+                line, b = Line.loaded(pen, c, lanes), pen.load(pen.pointer("b"), c, lanes)
+                with pen.loop("q", self.x.width) as q:
                     x = pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes)
-                    y = pen.fma(pen.sub(pen.sub(x, mean), rest), a, b)
+                    pen.prefetch(pen.pointer("x"), self.x.at(n, p + 1, q, c))
+                    y = line.y(pen, line.centered(pen, x), b)
+                    if self.other:
+                        y = pen.add(y, pen.load(pen.pointer("other"), self.other.at(n, p, q, c), lanes))
+                    if self.activation:
+                        y = self.activation.forward(pen, y)
                     pen.store(y, pen.pointer("y"), self.y.at(n, p, q, c), count)
 
 
@@ -284,37 +352,47 @@ class BatchNormGradients(Kernel):
 
 @dataclass(frozen=True)
 class BatchNormBackward(Kernel):
-    """dx = (set) or dx += (add) a · ((dy − slope₀) − (x − mean) · slope₁)."""
+    """dx = (set) or dx += (add) a · ((dy − slope₀) − (x − mean) · slope₁).
+
+    `activation`: dy is the gradient after it, and is passed back through it first.
+    """
 
     x: Plane
     dy: Plane
     add: bool = False
+    activation: Activation | None = None
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
         C, dx = self.x.channels, (adds if self.add else sets)(self.x)
-        lists = {**dict.fromkeys(LINEAR, reads(C)), "slope": reads(4 * stride(C))}
+        names = (*LINEAR, "b") if self.activation else LINEAR
+        lists = {**dict.fromkeys(names, reads(C)), "slope": reads(4 * stride(C))}
         return {"x": reads(self.x), "dy": reads(self.dy), **lists, "dx": dx}
 
     @property
     def symbol(self) -> str:
-        return f"batch_norm_bwd{'_add' * self.add}_{self.x.label}_{self.dy.label}"
+        return f"batch_norm{label(self.activation)}_bwd{'_add' * self.add}_{self.x.label}_{self.dy.label}"
 
     def write(self, pen: Pen) -> None:
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
-        with pen.loop("n", pen.count("images")) as n:
+        with pen.loop("n", pen.count("images")) as n, pen.loop("p", self.x.height) as p:
             for c, count in vectors(pen, C, lanes):
-                mean, rest, a = (pen.load(pen.pointer(name), c, lanes) for name in LINEAR)
+                line = Line.loaded(pen, c, lanes)
+                b = pen.load(pen.pointer("b"), c, lanes) if self.activation else None
                 offset, offset_rest, slope, slope_rest = (
                     pen.load(pen.pointer("slope"), c + k * stride(C), lanes) for k in range(4)
                 )
                 slope, slope_rest, offset_rest = (pen.negative(v) for v in (slope, slope_rest, offset_rest))
-                with pen.loop("p", self.x.height) as p, pen.loop("q", self.x.width) as q:
+                with pen.loop("q", self.x.width) as q:
                     here = self.x.at(n, p, q, c)
-                    x = pen.sub(pen.sub(pen.load(pen.pointer("x"), here, lanes), mean), rest)
-                    dy = pen.sub(pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes), offset)
-                    line = pen.fma(x, slope, pen.fma(x, slope_rest, offset_rest))
-                    dx = pen.mul(a, pen.add(dy, line))
+                    x = line.centered(pen, pen.load(pen.pointer("x"), here, lanes))
+                    dy = pen.load(pen.pointer("dy"), self.dy.at(n, p, q, c), lanes)
+                    pen.prefetch(pen.pointer("x"), self.x.at(n, p + 1, q, c))
+                    pen.prefetch(pen.pointer("dy"), self.dy.at(n, p + 1, q, c))
+                    if self.activation and b:
+                        dy = passed(pen, self.activation, dy, line.y(pen, x, b))
+                    rising = pen.fma(x, slope, pen.fma(x, slope_rest, offset_rest))
+                    dx = pen.mul(line.a, pen.add(pen.sub(dy, offset), rising))
                     if self.add:
                         dx = pen.add(pen.load(pen.pointer("dx"), here, lanes), dx)
                     pen.store(dx, pen.pointer("dx"), here, count)

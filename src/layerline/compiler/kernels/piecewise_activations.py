@@ -45,6 +45,11 @@ class ReLUFunction(Activation):
         zero, one = (pen.constant(number, known.lanes) for number in (0.0, 1.0))
         return pen.select(pen.greater(known, zero), one, zero)
 
+    def gradient(self, pen: Pen, dy: Value, known: Value) -> Value:
+        """Return 0 where y ≤ 0, else dy, as ReLUBackward does: also for a dy that is infinite."""
+        zero = pen.constant(0.0, known.lanes)
+        return pen.select(pen.not_greater(known, zero), zero, dy)
+
 
 @dataclass(frozen=True)
 class ReLU6Function(Activation):
