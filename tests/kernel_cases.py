@@ -41,7 +41,8 @@ from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput, compared, patch_tile
 from layerline.compiler.kernels.copies import Copy, Deliver, Reorder
-from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
+from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, padded_channels
+from layerline.compiler.kernels.depthwise_input import DepthwiseInput
 from layerline.compiler.kernels.dropout import DropoutMask, Masked, MaskedChannels, mask_size
 from layerline.compiler.kernels.exchange import ShardSums
 from layerline.compiler.kernels.fc import FCForward, FCInput, FCWeights, fc_shape, forward_tile, weights_tile
@@ -483,9 +484,10 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         Case(kernel, define.average_back, 8) for kernel in both(AverageBackward(POOL, Plane(5, 2, 3, 1, 1, 1, 1)))
     ),
     BatchNormSums: (Case(lambda _: BatchNormSums(EDGED), define.norm_sums, 60, normed),),
-    BatchNormGradientSums: (
-        Case(lambda _: BatchNormGradientSums(EDGED, BARE), define.norm_gradient_sums, 60, normed,
-             terms=norm_terms(define.norm_gradient_sums)),
+    BatchNormGradientSums: tuple(
+        Case(lambda _, f=f: BatchNormGradientSums(EDGED, BARE, f), define.norm_gradient_sums, 60, normed,
+             terms=norm_terms(define.norm_gradient_sums))
+        for f in (None, ReLUFunction())
     ),
     BatchNormStatistics: (
         Case(lambda _: BatchNormStatistics(5, 28, 0.25, 0.01), define.norm_statistics, 40, normed,
@@ -495,9 +497,10 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
              {"sums": WHOLE, "running_mean": [1.0, 2.0, -1.0, 0.5, 3.0], "running_var": [0.5, 1.0, 2.0, 3.0, 4.0]},
              terms=in_halves(define.whole_statistics)),
     ),
-    BatchNormForward: (
-        Case(lambda _: BatchNormForward(EDGED, Plane(5, 4, 7, 2, 2, 2, 2)), define.norm, 4, normed,
-             terms=norm_terms(define.norm)),
+    BatchNormForward: tuple(
+        Case(lambda _, f=f, other=other: BatchNormForward(EDGED, Plane(5, 4, 7, 2, 2, 2, 2), f, other), define.norm, 5,
+             normed, terms=norm_terms(define.norm))
+        for f in (None, ReLUFunction()) for other in (None, BARE)
     ),
     BatchNormGradients: (
         Case(lambda _: BatchNormGradients(5, 28), define.norm_gradients, 8, normed,
@@ -507,7 +510,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     ),
     BatchNormBackward: tuple(
         Case(kernel, define.norm_back, 10, normed, terms=norm_terms(define.norm_back))
-        for kernel in both(BatchNormBackward(EDGED, Plane(5, 4, 7, 1, 1, 1, 1)))
+        for f in (None, ReLUFunction())
+        for kernel in both(BatchNormBackward(EDGED, Plane(5, 4, 7, 1, 1, 1, 1), activation=f))
     ),
     FCForward: (
         Case(lambda m: FCForward(fc_of(m), forward_tile(fc_of(m), m, IMAGES)), define.fc, 23, connected, zeros=("x",)),

@@ -325,9 +325,9 @@ def norm_sums(x: Array, sums: Array) -> Results:
     return {"sums": sums + np.stack([x.sum((0, 2, 3)), (x**2).sum((0, 2, 3))])}
 
 
-def norm_gradient_sums(x: Array, dy: Array, exact: Array, sums: Array) -> Results:
-    """sums += (Σ dy, Σ dy · (x − mean))."""
-    centered = x - each(exact[0])
+def norm_gradient_sums(k: Any, x: Array, dy: Array, exact: Array, sums: Array, **line: Array) -> Results:
+    """sums += (Σ dy, Σ dy · (x − mean)), of a dy that is passed back through the activation first."""
+    dy, centered = before_activation(k, dy, x, **line), x - each(exact[0])
     return {"sums": sums + np.stack([dy.sum((0, 2, 3)), (dy * centered).sum((0, 2, 3))])}
 
 
@@ -364,9 +364,23 @@ def apart(k: Any, sums: Array) -> Array:
     return sums[:-1].reshape(1, 2, -1)[:, :, : k.channels]
 
 
-def norm(x: Array, mean: Array, mean_rest: Array, a: Array, b: Array) -> Results:
-    """y = (x − mean) · a + b."""
-    return {"y": (x - each(mean) - each(mean_rest)) * each(a) + each(b)}
+def line(x: Array, mean: Array, mean_rest: Array, a: Array, b: Array) -> Array:
+    """(x − mean) · a + b."""
+    return (x - each(mean) - each(mean_rest)) * each(a) + each(b)
+
+
+def norm(k: Any, x: Array, other: Array = 0.0, **of_line: Array) -> Results:
+    """y = f((x − mean) · a + b + other)."""
+    y = line(x, **of_line) + other
+    return {"y": FUNCTIONS[k.activation.name](k.activation, y) if k.activation else y}
+
+
+def before_activation(k: Any, dy: Array, x: Array, **of_line: Array) -> Array:
+    """dy · f′ at the y of x, if there is an activation f."""
+    if not k.activation:
+        return dy
+    f, y = k.activation, line(x, **of_line)
+    return dy * SLOPES[f.name](f, FUNCTIONS[f.name](f, y) if f.from_result else y)
 
 
 def norm_gradients(k: Any, sums: Array, exact: Array, images: int) -> Results:
@@ -375,9 +389,11 @@ def norm_gradients(k: Any, sums: Array, exact: Array, images: int) -> Results:
     return {"dw": D * inverse, "db": db, "slope": np.stack([*in_halves(db / M), *in_halves(D * inverse**2 / M)])}
 
 
-def norm_back(x: Array, dy: Array, mean: Array, mean_rest: Array, a: Array, slope: Array, dx: Array = 0.0) -> Results:
-    """dx += a · ((dy − slope₀) − (x − mean) · slope₁)."""
+def norm_back(k: Any, x: Array, dy: Array, mean: Array, mean_rest: Array, a: Array, slope: Array, dx: Array = 0.0,
+              b: Array = 0.0) -> Results:  # fmt: skip
+    """dx += a · ((dy − slope₀) − (x − mean) · slope₁), of a dy that is passed back through the activation first."""
     even, steep = slope[0] + slope[1], slope[2] + slope[3]
+    dy = before_activation(k, dy, x, mean=mean, mean_rest=mean_rest, a=a, b=b)
     return {"dx": dx + each(a) * (dy - each(even) - (x - each(mean + mean_rest)) * each(steep))}
 
 

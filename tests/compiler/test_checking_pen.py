@@ -112,7 +112,7 @@ LONGER: Final = {
     "ConvPooledInput": "p",
     "DepthwiseForward": "r",
     "DepthwiseFilters": "p",
-    "DepthwiseInput": "p",
+    "DepthwiseInput": "n",
     "PoolForward": "p",
     "PoolBackward": "p",
     "Unpool": "p",

@@ -225,19 +225,35 @@ def symbols_of(text: str, *, training: bool) -> list[str]:
 
 
 def test_relu6_and_hard_swish_are_in_the_convolutions() -> None:
-    """In direct and depthwise ones; to train, a BatchNorm is between them, and in a fused one y alone has the slope.
+    """In direct and depthwise ones, or in the BatchNorm between them, to train; without one y alone has the slope.
     HardSwish is fused to predict, but never before a pool, because it also decreases."""
     for name, line in (("relu6", "ReLU6"), ("hard_swish", "HardSwish")):
-        for training, kernels, fused in ((False, 0, 3), (True, 3, 0)):
+        for training in (False, True):
             symbols = symbols_of(INVERTED.replace("ReLU6", line), training=training)
-            assert sum(symbol.startswith(f"{name}_fwd") for symbol in symbols) == kernels
-            assert sum(f"_{name}_fwd" in symbol for symbol in symbols) == fused
+            assert not any(symbol.startswith(f"{name}_") for symbol in symbols)
+            assert sum(f"_{name}_fwd" in symbol for symbol in symbols) == 3
+            assert sum(f"batch_norm_{name}_fwd" in symbol for symbol in symbols) == 3 * training
     symbols = symbols_of("Input 3 8 8\nConv 16 3\nHardSwish\nPool 2\nFlat\nFC 3\n", training=False)
     assert any("_hard_swish_fwd" in symbol for symbol in symbols)
     assert not any("_pool2_2" in symbol for symbol in symbols)
     symbols = symbols_of(INVERTED.replace("BatchNorm\n", ""), training=True)
     assert sum("_relu6_fwd" in symbol for symbol in symbols) == sum("relu6_bwd" in symbol for symbol in symbols) == 3
     assert not any(symbol.startswith("relu6_fwd") for symbol in symbols)
+
+
+def test_a_batch_norm_does_what_follows_it() -> None:
+    """A sum, then an activation, forward; the activation alone backward, because a sum's gradient has two readers. An
+    activation with another reader, one that takes long, and a sum of equal values stay by themselves."""
+    block = "Residual\nConv 8 3 padding=1\nBatchNorm\nEnd\nReLU\n"
+    text = f"Input 8 9 7\nConv 8 1\nBatchNorm\nHardSwish\n{block}GlobalPool\nFlat\nFC 3\n"
+    symbols = symbols_of(text, training=True)
+    for part in ("hard_swish_fwd", "hard_swish_gradient_sums", "hard_swish_bwd", "sum_relu_fwd", "gradient_sums"):
+        assert sum(symbol.startswith(f"batch_norm_{part}_c8") for symbol in symbols) == 1, part
+    assert sum(symbol.startswith("relu_bwd_c8") for symbol in symbols) == 1
+    assert not any(symbol.startswith(("sum_", "relu_fwd", "hard_swish")) for symbol in symbols)
+    symbols = symbols_of(text.replace("HardSwish", "SiLU").replace("End\nReLU", "End\nTanh"), training=True)
+    assert sum(symbol.startswith(("silu_", "tanh_")) for symbol in symbols) == 4
+    assert sum(symbol.startswith("batch_norm_sum_fwd") for symbol in symbols) == 1
 
 
 @given(st.integers(1, 500), st.integers(1, 40))

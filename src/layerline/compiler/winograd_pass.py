@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.kernels.conv import ConvForward
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
 from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput
-from layerline.compiler.kernels.depthwise import DepthwiseInput
 from layerline.compiler.kernels.pool import Unpool
 from layerline.compiler.kernels.update import ToColumns
 from layerline.compiler.kernels.winograd import winograd_forward, winograd_input
@@ -93,7 +92,7 @@ class _Conversion:
             new = self._input(kernel.shape, (op["dy"], op["w"], op["dx"]), add=kernel.add)
         elif isinstance(kernel, ToColumns) and op["w_columns"] in self.layouts:
             new = (Op(replace(kernel, columns=self.layouts[op["w_columns"]]), op.buffers),)
-        if new is None and isinstance(kernel, ConvInput | ConvPooledInput | DepthwiseInput):
+        if new is None and isinstance(kernel, ConvInput | ConvPooledInput):
             self.spilled.add(op["dx"])
         return new or (op,)
 

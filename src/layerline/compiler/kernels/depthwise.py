@@ -1,10 +1,10 @@
-"""Depthwise convolution (one filter per channel), forward and backward.
+"""Depthwise convolution (one filter per channel): forward, and the gradient of the filters.
 
 The math.  x (C, H, W), w (C, 1, R, S), float32:
     y[c, p, q] = b[c] + Σ_r Σ_s w[c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw], then an activation, if one is fused
     dw[c, r, s] = Σ_n Σ_p Σ_q dy[c, p, q] · x[c, p·sh + r·dh, q·sw + s·dw]
-    dx[c, h, w] = Σ dy[c, p, q] · w[c, r, s]  over the p, q, r, s with p·sh + r·dh = h, q·sw + s·dw = w
-Taps are summed in the order r, s; pixels image by image in the order p, q; the terms of dx in the order p, q.
+Taps are summed in the order r, s; pixels image by image in the order p, q. The input's gradient is in
+kernels/depthwise_input.py.
 
 The schedule.  Lanes run over channels; vectors of x are multiplied by vectors of w, without broadcasts. Forward
 accumulates T pixels of a row at once, so that a weight is loaded once per T multiply-adds. The filter gradient keeps
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.kernel import Kernel, adds, reads, sets
-from layerline.compiler.kernels.loops import clear, vectors
+from layerline.compiler.kernels.loops import vectors
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -138,41 +138,3 @@ class DepthwiseFilters(Kernel):
                 pen.write(sums[i, j], pen.fma(g, value, pen.read(sums[i, j])))
         for tap in taps:
             pen.store(pen.read(sums[tap]), dw, where[tap], count)
-
-
-@dataclass(frozen=True)
-class DepthwiseInput(Kernel):
-    """dx = (set) or dx += (add) dy · w, scattered to the position of each tap."""
-
-    shape: ConvShape
-    dy: Plane
-    add: bool = False
-
-    @property
-    def arguments(self) -> dict[str, KernelArgument]:
-        w, dx = reads(self.shape.filters * self.shape.taps), (adds if self.add else sets)(self.shape.x)
-        return {"dy": reads(self.dy), "w": w, "dx": dx}
-
-    @property
-    def symbol(self) -> str:
-        return f"depthwise_input{'_add' * self.add}_{self.shape.label}_{self.dy.label}"
-
-    def multiply_adds(self, images: int) -> int:
-        return self.shape.multiply_adds(images)
-
-    def write(self, pen: Pen) -> None:
-        shape, dy, lanes = self.shape, self.dy, pen.machine.lanes_for(self.shape.filters)
-        padded = padded_channels(shape.filters, pen.machine)
-        with pen.loop("n", pen.count("images")) as n:
-            dx = pen.at(pen.pointer("dx"), shape.x.begin(n))
-            if not self.add:
-                clear(pen, dx, shape.x.size)
-            source = pen.at(pen.pointer("dy"), dy.at(n))
-            for c, count in vectors(pen, shape.filters, lanes):
-                with pen.loop("p", shape.out[0]) as p, pen.loop("q", shape.out[1]) as q:
-                    g = pen.load(source, dy.step(p, q, c), lanes)
-                    patch = pen.at(dx, shape.x.step(p, q, c, shape.stride) + shape.first)
-                    with pen.loop("r", shape.kernel[0]) as r, pen.loop("s", shape.kernel[1]) as s:
-                        w = pen.load(pen.pointer("w"), (r * shape.kernel[1] + s) * padded + c, lanes)
-                        here = shape.tap(r, s)
-                        pen.store(pen.fma(g, w, pen.load(patch, here, lanes)), patch, here, count)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from layerline.compiler.kernels.bias_lower import bias_sum
 from layerline.compiler.kernels.conv_formula import ConvShape
-from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, DepthwiseInput, padded_channels
+from layerline.compiler.kernels.depthwise import DepthwiseFilters, DepthwiseForward, padded_channels
+from layerline.compiler.kernels.depthwise_input import DepthwiseInput
 from layerline.compiler.kernels.muon import Filters
 from layerline.compiler.kernels.update import Grid
 from layerline.compiler.layout import Taps, Vector
