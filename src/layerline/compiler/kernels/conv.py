@@ -40,9 +40,7 @@ def conv_tile(shape: ConvShape, machine: Machine, pool: tuple[int, int] = (1, 1)
     """Return the tile for a convolution, or None if not even one pool window fits in the registers."""
     window = pool[0] * pool[1]
     P, Q = shape.out[0] // pool[0], shape.out[1] // pool[1]
-    vectors = 4 if machine.registers >= 32 else 2
-    while vectors > 1 and window * vectors * 2 > machine.accumulators:
-        vectors //= 2
+    vectors = 2 if window * 4 <= machine.accumulators else 1
     blocks = filter_blocks(shape.group_filters, machine, vectors)
     units = machine.accumulators // (window * max(block.vectors for block in blocks))
     if not units:
