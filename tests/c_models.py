@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from c_compiler import compiled, strictness
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
@@ -46,6 +47,8 @@ class Exported:
     name: str
     lanes: int
     classes: int
+    pixels: type
+    """The type of an image's values in NumPy."""
 
     def object(self, compiler: str, *options: str) -> Path:
         """Return the object file."""
@@ -71,7 +74,7 @@ class Exported:
 
         def run(images: np.ndarray) -> np.ndarray:
             stored, found = (
-                np.ascontiguousarray(images.transpose(0, 2, 3, 1)),
+                np.ascontiguousarray(images.transpose(0, 2, 3, 1), self.pixels),
                 np.empty((len(images), self.classes), np.float32),
             )
             for image, row in zip(stored, found, strict=True):
@@ -88,7 +91,12 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
     made = FORMATS["c"].export(subject, chosen)
     write(source, made)
     name = made.files[".h"].decode().split("void ")[1].split("(")[0]
-    return Exported(source, name, chosen.lanes, len(subject.card.classes))
+    return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels_of(subject))
+
+
+def pixels_of(subject: Subject) -> type:
+    """Return the type of an image's values in NumPy."""
+    return {DType.U8: np.uint8, DType.F32: np.float32}[source_of(subject.card)]
 
 
 def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:

@@ -36,11 +36,10 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     C, H, W = card.input_shape
     stored = self_test.images((H, W, C), source, largest)
     test = self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
-    planned = made.schedule
-    sizes = facts.sizes(planned.arena_bytes, planned.scratch_bytes, "".join(module.functions), card.classes)
+    sizes = facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
     title = f"{name}: an image classifier, written by layerline {versions()['layerline']}"
-    rows = tuple(facts.rows(subject, name, sizes, options.lanes))
+    rows = tuple(facts.rows(subject, name, sizes))
     files = {".c": written.file(title, rows, test), ".h": written.header(title, rows)}
     return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows)
 
