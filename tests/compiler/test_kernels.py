@@ -33,6 +33,7 @@ from layerline.compiler.plane import Plane, capacity
 if TYPE_CHECKING:
     from kernel_cases import Lies
 
+ALL: Final = {**CASES, **INT8}
 MACHINES: Final = (host(), named(lanes=1))
 TYPES: Final = {
     DType.F32: np.float32, DType.F64: np.float64, DType.I32: np.int32, DType.I64: np.int64, DType.U8: np.uint8,
@@ -121,7 +122,7 @@ def still_zero(name: str, access: Access, lies: Lies, memory: np.ndarray) -> Non
 
 TABLE: Final = [
     pytest.param(case, machine, id=f"{kernel.__name__}-{number}-{machine.lanes}")
-    for kernel, cases in {**CASES, **INT8}.items()
+    for kernel, cases in ALL.items()
     for number, case in enumerate(cases)
     for machine in MACHINES
     if case.lanes <= machine.lanes

@@ -103,10 +103,18 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     return Program(ops, tuple(b.tensors.values()), task.training, task.batch_size, shard, group=1)
 
 
+def _deliver(b: Builder, delivered: list[LayerValue]) -> None:
+    """Add the copies of values for the caller, one after the other."""
+    sizes = [math.prod(value.image) for value in delivered]
+    for number, value in enumerate(delivered):
+        part = None if len(sizes) == 1 else (sum(sizes[:number]), sum(sizes))
+        b.op(Deliver(value.plane, part), value.buffer, values(sum(sizes)))
+
+
 def _finish(b: Builder, logits: LayerValue) -> None:
     """Add softmax and loss, or the task's end; classes are numbered in C, H, W order, regardless of memory order."""
     if not b.training and b.task.end is End.VALUES:
-        b.op(Deliver(logits.plane), logits.buffer, values(math.prod(logits.image)))
+        _deliver(b, [b.value(number) for number in b.task.observed] or [logits])
         return
     K = b.network.classes
     z, (C, H, W) = logits.buffer, logits.image

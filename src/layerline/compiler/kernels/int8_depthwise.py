@@ -70,10 +70,9 @@ class Int8Depthwise(Kernel):
         R, S = shape.kernel
         w, bias = pen.at(pen.pointer("w8"), c), pen.load(pen.pointer("t"), c + HEAD, lanes)
         if R * S <= UNROLLED:
-            for r in range(R):
-                for s in range(S):
-                    value, tap = pen.load(patch, shape.tap(r, s), lanes), pen.load(w, (r * S + s) * padded, lanes)
-                    bias = pen.multiply_add(value, tap, bias)
+            for k in range(R * S):
+                value, tap = pen.load(patch, shape.tap(*divmod(k, S)), lanes), pen.load(w, k * padded, lanes)
+                bias = pen.multiply_add(value, tap, bias)
             return bias
         total = pen.variable(bias)
         with pen.loop("r", R) as r, pen.loop("s", S) as s:
