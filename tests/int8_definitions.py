@@ -1,4 +1,6 @@
-"""What kernels on 8-bit values compute, in NumPy's integers; as in `kernel_definitions`, `k` is the kernel."""
+"""What kernels on 8-bit values compute, in NumPy's integers; as in `kernel_definitions`, `k` is the kernel.
+
+`beside` is what an image has in its border: its zero point."""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ def value(t: Array, a: Array, factor: Array) -> Array:
     return np.clip(rounded + zero, low, high).astype(np.int8)
 
 
-def sums(k: Any, x8: Array, w8: Array) -> Array:
+def sums(k: Any, x8: Array, w8: Array, beside: int) -> Array:
     """Σ w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw], group by group."""
     s = k.shape
-    x = np.round(patches(s, x8.astype(np.float64))).astype(np.int64)
+    x = np.round(patches(s, x8.astype(np.float64), beside)).astype(np.int64)
     groups = zip(np.split(x, s.groups, 1), np.split(w8.astype(np.int64), s.groups), strict=True)
     return np.concatenate([np.einsum("ncpqrs,ocrs->nopq", *group) for group in groups], 1)
 
@@ -35,24 +37,24 @@ def of_filters(t: Array, filters: int) -> tuple[Array, Array]:
     return b[:, None, None], factor[:, None, None]
 
 
-def conv(k: Any, x8: Array, w8: Array, t: Array) -> Results:
+def conv(k: Any, x8: Array, w8: Array, t: Array, beside: int = 0) -> Results:
     """The values of the sums, or of the largest of each window."""
     b, factor = of_filters(t, k.shape.filters)
-    a, (i, j), (P, Q) = sums(k, x8, w8) + b, k.pool, (k.y.height, k.y.width)
+    a, (i, j), (P, Q) = sums(k, x8, w8, beside) + b, k.pool, (k.y.height, k.y.width)
     a = a[:, :, : P * i, : Q * j].reshape(len(a), -1, P, i, Q, j).max((3, 5))
     return {"y8": value(t, a, factor)}
 
 
 def scores(k: Any, x8: Array, w8: Array, t: Array, s: Array) -> Results:
     """(b + Σ w · x) · s, in float32."""
-    a = sums(k, x8, w8)[:, :, 0, 0] + t
-    return {"z": a.astype(np.float32) * s.astype(np.float32)}
+    a = sums(k, x8, w8, 0)[:, :, 0, 0] + t[: k.shape.filters]
+    return {"z": a.astype(np.float32) * s[: k.shape.filters].astype(np.float32)}
 
 
-def depthwise(k: Any, x8: Array, w8: Array, t: Array) -> Results:
+def depthwise(k: Any, x8: Array, w8: Array, t: Array, beside: int = 0) -> Results:
     """The values of b[c] + Σ w[c, r, s] · x[c, …]."""
     b, factor = of_filters(t, k.shape.filters)
-    x = np.round(patches(k.shape, x8.astype(np.float64))).astype(np.int64)
+    x = np.round(patches(k.shape, x8.astype(np.float64), beside)).astype(np.int64)
     return {"y8": value(t, b + np.einsum("ncpqrs,cirs->ncpq", x, w8.astype(np.int64)), factor)}
 
 

@@ -1,0 +1,159 @@
+"""Networks on 8-bit values: the bits of whole Programs, what their integers prove, and how near they are to float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pytest
+from int8_networks import at_random, of_text, scores_of_code, scores_of_floats, scores_of_numpy
+
+from layerline.compiler.int8.scales import Scale, TooLargeError, factor_of, filters_of, scale_of
+from layerline.compiler.int8.steps import steps_of
+from layerline.compiler.machine import host, named
+
+if TYPE_CHECKING:
+    from int8_networks import Int8Network
+
+MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
+EVERY_LAYER: Final = """Input 3 13 12
+Conv 8 kernel=3 padding=1
+BatchNorm
+ReLU
+Pool 2
+Residual
+    Conv 8 kernel=3 padding=1 groups=2
+    SiLU
+    Depthwise 3 padding=1
+    BatchNorm
+    ReLU6
+    Conv 8 kernel=1 bias=no
+End
+ReLU
+BatchNorm
+Concat
+    Conv 4 kernel=1
+    HardSwish
+Branch
+    Pool 3 stride=1 padding=1
+Branch
+    AvgPool 3 stride=1 padding=1
+Branch
+    AvgPool 2 stride=1 padding=same
+End
+Gate
+    GlobalPool
+    Conv 28 kernel=1
+    Sigmoid
+End
+Depthwise 2 multiplier=2
+GELU
+Dropout2d 0.2
+Conv 6 kernel=2 dilation=2
+Flat
+Gate
+    Tanh
+End
+FC 12
+BatchNorm
+LeakyReLU
+Dropout 0.5
+FC 10
+Softmax
+"""
+
+
+def compared(of: Int8Network, machine: str) -> None:
+    """Raise AssertionError where the bits of machine code are not those of the definitions."""
+    wanted = scores_of_numpy(of, named(lanes=1))
+    np.testing.assert_array_equal(scores_of_code(of, MACHINES[machine]), wanted)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_layer_has_the_bits_of_its_definition(machine: str, seed: int) -> None:
+    """In vectors of any width, from zero points that are not zero, through borders."""
+    compared(of_text(EVERY_LAYER, seed), machine)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_networks_at_random_have_the_bits_of_their_definition(seed: int) -> None:
+    """The same for networks at random, at one width each."""
+    compared(at_random(seed), list(MACHINES)[seed % len(MACHINES)])
+
+
+def test_the_order_of_an_image_s_bytes_makes_no_difference() -> None:
+    """Images in H, W, C order have the results of the same in C, H, W order."""
+    for seed in (0, 1):
+        of = of_text(EVERY_LAYER, seed)
+        np.testing.assert_array_equal(
+            scores_of_code(of, host(), channels_last=True), scores_of_code(of, host(), channels_last=False)
+        )
+
+
+@pytest.mark.parametrize("seed", range(20, 28))
+def test_int8_is_near_float32(seed: int) -> None:
+    """The scores of networks at random differ from those of the float engine by less than a twentieth of what the
+    scores of images and classes are apart."""
+    of = at_random(seed)
+    exact, found = scores_of_floats(of), scores_of_code(of, host())
+    assert np.sqrt(((found - exact) ** 2).mean()) < exact.std() / 20
+
+
+RANGES: Final = ((0.0, 3.0), (-1.5, 2.0), (-4.0, 0.0), (0.2, 0.3), (0.0, 0.0), (-1e-30, 1e30))
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_a_scale_covers_its_range_and_has_zero(low: float, high: float) -> None:
+    """0 is one of the values, and the ends are not cut off by more than one step."""
+    scale = scale_of(low, high)
+    assert scale.numbers(scale.values(np.zeros(1)))[0] == 0
+    ends = np.array([low, high])
+    assert (np.abs(scale.numbers(scale.values(ends)) - ends) <= scale.scale).all()
+
+
+def test_factors_have_32_bits() -> None:
+    """The largest ratio is below a half; a scale that is made larger for it has a factor that fits."""
+    assert factor_of(np.array([0.25, 2.0**-40])).tolist() == [2**30, 0]
+    with pytest.raises(ValueError, match="does not fit"):
+        factor_of(0.5)
+    assert factor_of(3.0 / scale_of(0.0, 1.0, least=2 * 3.0).scale) <= 2**31 - 1
+
+
+def test_sums_never_overflow() -> None:
+    """With as many products as fit, the worst values reach almost 2³¹; with more, the filter is refused."""
+    x, most = Scale(1.0, -128.0), (2**31 - 1) // (127 * 256)
+    filters = filters_of(np.ones((1, most)), np.zeros(1), x, None, np.zeros((1, 1)))
+    assert np.abs(filters.biases).max() + 128 * np.abs(filters.weights.astype(np.int64)).sum() < 2**31
+    with pytest.raises(TooLargeError, match=r"sums of 66,0\d\d products"):
+        filters_of(np.ones((1, most + 10)), np.zeros(1), x, None, np.zeros((1, 1)))
+    with pytest.raises(TooLargeError):
+        filters_of(np.ones((1, 4)), np.array([2.0**31]), x, None, np.zeros((1, 1)))
+
+
+def test_rounded_weights_keep_the_mean() -> None:
+    """What rounding adds to the output of a mean input is in the bias: within half a unit of the sum."""
+    numbers = np.random.default_rng(3)
+    weights, mean = numbers.normal(size=(5, 40)), numbers.random((1, 40))
+    x = Scale(0.02, -100.0)
+    filters = filters_of(weights, np.zeros(5), x, 0.1, mean)
+    values = mean / x.scale + x.zero
+    sums = (filters.weights * values).sum(1) + filters.biases
+    np.testing.assert_allclose(sums * filters.scales * x.scale, (weights * mean).sum(1), atol=filters.unit * x.scale)
+
+
+def test_layers_without_a_kernel_are_computed_with_the_one_before() -> None:
+    """BatchNorm, ReLU, a pool and Dropout are no steps of their own after a convolution, in any order that there is."""
+    of = of_text("Input 1 12 12\nConv 4 3\nBatchNorm\nReLU\nPool 2\nDropout 0.5\nReLU6\nFlat\nFC 6\nReLU\nFC 3\n")
+    steps = steps_of(of.network).steps
+    assert [(step.node.layer.kind, step.pool, step.limit, step.value) for step in steps] == [
+        ("conv", (2, 2), 6.0, 6), ("fc", (1, 1), float("inf"), 9), ("fc", (1, 1), None, 10)
+    ]  # fmt: skip
+
+
+def test_a_value_with_two_readers_stays() -> None:
+    """A convolution whose result a Residual reads too is not limited by the ReLU of one reader."""
+    of = of_text("Input 2 6 6\nConv 2 3 padding=1\nResidual\nReLU\nConv 2 1\nEnd\nGlobalPool\nFlat\nFC 3\n")
+    assert [step.node.layer.kind for step in steps_of(of.network).steps] == [
+        "conv", "relu", "conv", "add", "global_pool", "fc"
+    ]  # fmt: skip
