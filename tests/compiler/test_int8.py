@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pytest
-from int8_networks import at_random, of_text, scores_of_code, scores_of_floats, scores_of_numpy
+from checked_kernels import check
+from forward_runner import run
+from int8_networks import Int8Network, at_random, of_text, scores_of_code, scores_of_floats, scores_of_numpy
+from kernel_runner import aligned, image
+from kernel_runner import run as run_kernel
 
 from layerline.compiler.int8.scales import Scale, TooLargeError, factor_of, filters_of, scale_of
 from layerline.compiler.int8.steps import steps_of
+from layerline.compiler.kernels.int8_pointwise import Int8Table
+from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import host, named
-
-if TYPE_CHECKING:
-    from int8_networks import Int8Network
+from layerline.compiler.plane import Plane, capacity
+from layerline.compiler.schedule import schedule
+from layerline.errors import NetworkError
+from layerline.export.int8.running import arena_of
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
 EVERY_LAYER: Final = """Input 3 13 12
@@ -157,3 +164,58 @@ def test_a_value_with_two_readers_stays() -> None:
     assert [step.node.layer.kind for step in steps_of(of.network).steps] == [
         "conv", "relu", "conv", "add", "global_pool", "fc"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("seed", range(6))
+def test_kernels_stay_inside_their_buffers(seed: int, machine: str) -> None:
+    """Of a network that has every layer, and of networks at random; images in either order."""
+    of = of_text(EVERY_LAYER, seed) if seed < 2 else at_random(seed)
+    for op in of.program(MACHINES[machine], channels_last=seed % 2 > 0).program.ops:
+        assert check(op, MACHINES[machine]) > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shared_memory_full_of_garbage_has_the_same_bits(seed: int) -> None:
+    """Kernels write the borders themselves, and each image finds what the last one left."""
+    of = of_text(EVERY_LAYER, seed) if seed < 2 else at_random(seed)
+    machine = named("x86-64", 1)
+    program = of.program(machine)
+    apart, planned = schedule(program.program), shared(program.program, machine)
+    images = of.split.source.images[:3]
+    expected = run(apart, arena_of(apart, program), machine, of.scaling, images, 0.0)
+    found = run(planned, arena_of(planned, program), machine, of.scaling, images, np.nan)
+    np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
+    assert planned.scratch_bytes < apart.scratch_bytes
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("plane", [Plane(5, 4, 7, 1, 2, 0, 1), Plane(3, 1, 1, 1, 1, 1, 1), Plane(2, 3, 2, 0, 1, 2, 0)])
+def test_a_kernel_writes_the_border_of_its_result(plane: Plane, lanes: int) -> None:
+    """Its zero point, everywhere around the image, and nothing after it."""
+    x, size = Plane(plane.channels, plane.height, plane.width), capacity(plane.size)
+    memory, source = aligned(2 * size, np.int8), aligned(2 * capacity(x.size), np.int8)
+    memory[:] = 77
+    table, t = aligned(capacity(256), np.int8), np.array([-9], np.int32)
+    run_kernel(Int8Table(x, plane), named(lanes=lanes), {"x8": source, "table": table, "t": t, "y8": memory}, images=2)
+    expected = np.full((2, size), 77, np.int8)
+    expected[:, : plane.size] = -9
+    image(plane, 2).values(expected.reshape(-1))[...] = 0
+    np.testing.assert_array_equal(memory, expected.reshape(-1))
+
+
+REFUSED: Final = {
+    "many": ("Input 1 400 400\nConv 1 390\nFlat\nFC 2\n", "sums of 152,100 products"),
+    "mean": ("Input 1 725 725\nGlobalPool\nFlat\nFC 2\n", "a mean of 525,625 values"),
+}
+
+
+@pytest.mark.parametrize("which", REFUSED)
+def test_what_32_bits_cannot_sum_is_refused(which: str) -> None:
+    """By the line in the network file, with the number of products or of values."""
+    text, message = REFUSED[which]
+    of = of_text(text)
+    for name in of.weights:
+        of.weights[name] = np.copysign(np.float32(0.5), of.weights[name])
+    with pytest.raises(NetworkError, match=message):
+        of.program(named(lanes=1))

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 WEIGHT: Final = 127
 """The largest weight."""
-FINEST: Final = 2.0**-14
-"""The least unit of a sum, in units of the result's scale: filters that are nearly zero get no finer weights."""
+FINEST: Final = 2.0**-18
+"""The least unit of a sum, in units of the result's scale: filters that are nearly zero get no finer weights. A factor
+is at least 2¹⁴ then, so its rounding changes a value by less than 2⁻⁶."""
 FACTOR: Final = 2.0**32
 LARGEST_FACTOR: Final = 2.0**31 - 1
 _MARGIN: Final = 2.0**-20

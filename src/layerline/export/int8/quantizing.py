@@ -13,10 +13,10 @@ from layerline.compiler.int8.lower import int8_program
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.errors import UserError
-from layerline.export.int8.observing import EXACT, activation, chosen, observed
+from layerline.export.int8.observing import activation, chosen, observed
 from layerline.export.int8.running import accuracy, probabilities
 from layerline.numbers import display
-from layerline.runs.model_file import BYTE
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.compiler.int8.builder import Int8Program
@@ -75,7 +75,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     def made(target: Machine, channels_last: bool) -> Int8Program:
         return int8_program(network, target, folded, seen, scaling, activation, channels_last=channels_last)
 
-    engine = CompiledEngine(network, scaling, EXACT)
+    engine = CompiledEngine(network, scaling, Recipe(exact=True, momentum=0.0))
     engine.set_state(State({name: np.asarray(value) for name, value in subject.weights.items()}, {}))
     before = accuracy(engine.evaluate(validation).probabilities, validation)
     after = accuracy(probabilities(network, scaling, made, validation), validation)
@@ -96,9 +96,7 @@ def _needed(subject: Subject, data: Dataset | None) -> tuple[Dataset, Split]:
     name = display.name(data.name)
     if data.shape != subject.network.input_shape or data.classes != subject.card.classes:
         raise UserError(f"int8: {name} has other images or classes than the model", "pass the data it was trained on")
-    preprocessing = subject.card.preprocessing
-    eight_bits = data.train.source.images.dtype == np.uint8 and preprocessing.maximum == BYTE and not preprocessing.deep
-    if not eight_bits:
+    if data.train.source.images.dtype != np.uint8:
         raise UserError(
             "int8: the model takes pixels that are not 8-bit integers", "export it in float32, without int8"
         )
