@@ -10,11 +10,13 @@ import numpy as np
 
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.int8.lower import int8_program
+from layerline.compiler.lifetimes import shared
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.errors import UserError
+from layerline.export.forward import Forward
 from layerline.export.int8.observing import activation, chosen, observed
-from layerline.export.int8.running import accuracy, probabilities
+from layerline.export.int8.running import accuracy, arena_of, probabilities
 from layerline.numbers import display
 from layerline.recipe import Recipe
 
@@ -54,6 +56,11 @@ class Quantized:
     accuracy: Accuracy
     observed: int
     """The number of training images that gave the ranges of its values."""
+
+    def forward(self, machine: Machine) -> Forward:
+        """Return it with shared memory, like a Program in float32."""
+        planned = shared(self.program.program, machine)
+        return Forward(planned, arena_of(planned, self.program))
 
     @property
     def notes(self) -> tuple[str, ...]:
