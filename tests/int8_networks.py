@@ -37,13 +37,13 @@ from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.arena import Memory
 from layerline.engines.features import features
 from layerline.engines.predictor import Predictor
+from layerline.export.int8.host_accuracy import arena_of
 from layerline.export.int8.observing import activation, observed
-from layerline.export.int8.running import arena_of
 from layerline.network import initial_weights
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from layerline.compiler.int8.builder import Int8Program
+    from layerline.compiler.int8.int8_builder import Int8Program
     from layerline.compiler.machine import Machine
     from layerline.network import Network
 

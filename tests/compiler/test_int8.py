@@ -12,15 +12,15 @@ from int8_networks import Int8Network, at_random, of_text, scores_of_code, score
 from kernel_runner import aligned, image
 from kernel_runner import run as run_kernel
 
+from layerline.compiler.int8.int8_steps import steps_of
 from layerline.compiler.int8.scales import Scale, TooLargeError, factor_of, filters_of, scale_of
-from layerline.compiler.int8.steps import steps_of
 from layerline.compiler.kernels.int8_pointwise import Int8Table
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.schedule import schedule
 from layerline.errors import NetworkError
-from layerline.export.int8.running import arena_of
+from layerline.export.int8.host_accuracy import arena_of
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
 EVERY_LAYER: Final = """Input 3 13 12

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.builder import Builder, LayerValue
@@ -23,7 +22,6 @@ from layerline.compiler.given import (
     SHIFT,
     images,
     probabilities,
-    values,
 )
 from layerline.compiler.kernels import (
     activations_lower,
@@ -31,6 +29,7 @@ from layerline.compiler.kernels import (
     batch_norm_lower,
     concatenation_lower,
     conv_lower,
+    deliver_lower,
     dropout_lower,
     fc_lower,
     pool_lower,
@@ -39,7 +38,7 @@ from layerline.compiler.kernels import (
     sum_lower,
 )
 from layerline.compiler.kernels.augment import Augment
-from layerline.compiler.kernels.copies import Deliver, Reorder
+from layerline.compiler.kernels.copies import Reorder
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import clipping, steps
@@ -103,18 +102,10 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
     return Program(ops, tuple(b.tensors.values()), task.training, task.batch_size, shard, group=1)
 
 
-def _deliver(b: Builder, delivered: list[LayerValue]) -> None:
-    """Add the copies of values for the caller, one after the other."""
-    sizes = [math.prod(value.image) for value in delivered]
-    for number, value in enumerate(delivered):
-        part = None if len(sizes) == 1 else (sum(sizes[:number]), sum(sizes))
-        b.op(Deliver(value.plane, part), value.buffer, values(sum(sizes)))
-
-
 def _finish(b: Builder, logits: LayerValue) -> None:
     """Add softmax and loss, or the task's end; classes are numbered in C, H, W order, regardless of memory order."""
     if not b.training and b.task.end is End.VALUES:
-        _deliver(b, [b.value(number) for number in b.task.observed] or [logits])
+        deliver_lower.deliver(b, [b.value(number) for number in b.task.observed] or [logits])
         return
     K = b.network.classes
     z, (C, H, W) = logits.buffer, logits.image

@@ -9,9 +9,9 @@ import numpy as np
 from layerline.compiler.dtype import DType
 from layerline.compiler.given import ORDER, images, probabilities
 from layerline.compiler.int8 import lower_filters, lower_pointwise
-from layerline.compiler.int8.builder import Int8Builder, Int8Program, Int8Value
+from layerline.compiler.int8.int8_builder import Int8Builder, Int8Program, Int8Value
+from layerline.compiler.int8.int8_steps import steps_of
 from layerline.compiler.int8.scales import Scale, scale_of
-from layerline.compiler.int8.steps import steps_of
 from layerline.compiler.kernels.activations_lower import FUNCTIONS
 from layerline.compiler.kernels.int8_ends import Int8Load, Int8Values
 from layerline.compiler.kernels.int8_values import HIGHEST, LOWEST
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.compiler.int8.builder import Observation
-    from layerline.compiler.int8.steps import Steps
+    from layerline.compiler.int8.int8_builder import Observation
+    from layerline.compiler.int8.int8_steps import Int8Steps
     from layerline.compiler.machine import Machine
     from layerline.data.dataset import Scaling
     from layerline.layers import Conv
@@ -85,7 +85,7 @@ def int8_program(
     return Int8Program(program, b.constants)
 
 
-def _borders(steps: Steps) -> dict[int, tuple[int, int, int, int]]:
+def _borders(steps: Int8Steps) -> dict[int, tuple[int, int, int, int]]:
     """Return the border that the readers of each value need."""
     found: dict[int, tuple[int, int, int, int]] = {}
     for step in steps.steps:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from layerline.compiler.dtype import DType
+from layerline.compiler.int8.int8_steps import by_channel
 from layerline.compiler.int8.scales import TooLargeError, factor_of, filters_of, least_scale
-from layerline.compiler.int8.steps import by_channel
 from layerline.compiler.kernels.batch_norm import LINEAR
 from layerline.compiler.kernels.conv_formula import ConvShape
 from layerline.compiler.kernels.depthwise import padded_channels
@@ -22,9 +22,9 @@ from layerline.compiler.program import Buffer, Per
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.compiler.int8.builder import Int8Builder, Int8Value
-    from layerline.compiler.int8.scales import Filters, Scale
-    from layerline.compiler.int8.steps import Step
+    from layerline.compiler.int8.int8_builder import Int8Builder, Int8Value
+    from layerline.compiler.int8.int8_steps import Int8Step
+    from layerline.compiler.int8.scales import Int8Filters, Scale
     from layerline.layers import Conv, Depthwise
 
 
@@ -40,7 +40,7 @@ class _Weighted:
     """The mean input of each weight, of a shape that broadcasts to that of the weights."""
 
 
-def lower_conv(b: Int8Builder, step: Step) -> None:
+def lower_conv(b: Int8Builder, step: Int8Step) -> None:
     """Lower a Conv or Depthwise."""
     layer, x = cast("Conv | Depthwise", step.node.layer), b.read(step)
     window = layer.window
@@ -54,12 +54,12 @@ def lower_conv(b: Int8Builder, step: Step) -> None:
     (_by_channel if by_channel(step.node) else _dense)(b, step, weighted)
 
 
-def lower_fc(b: Int8Builder, step: Step) -> None:
+def lower_fc(b: Int8Builder, step: Int8Step) -> None:
     """Lower an FC."""
     _dense(b, step, _connected(b, step))
 
 
-def lower_scores(b: Int8Builder, step: Step) -> Buffer:
+def lower_scores(b: Int8Builder, step: Int8Step) -> Buffer:
     """Lower the last FC, whose results are float32, and return their buffer."""
     layer = _connected(b, step)
     filters = _filters(b, step, layer, None)
@@ -73,7 +73,7 @@ def lower_scores(b: Int8Builder, step: Step) -> Buffer:
     return z
 
 
-def lower_norm(b: Int8Builder, step: Step) -> None:
+def lower_norm(b: Int8Builder, step: Int8Step) -> None:
     """Lower a BatchNorm: a weight and a bias for each channel."""
     x, path = b.read(step), step.node.path
     C, H, W = x.plane.channels, x.plane.height, x.plane.width
@@ -84,7 +84,7 @@ def lower_norm(b: Int8Builder, step: Step) -> None:
     _by_channel(b, step, _Weighted(x, shape, a.reshape(C, 1, 1, 1), biases, of_input))
 
 
-def _connected(b: Int8Builder, step: Step) -> _Weighted:
+def _connected(b: Int8Builder, step: Int8Step) -> _Weighted:
     """Return an FC as a convolution whose kernel is the whole image; without a border, a list in memory order."""
     x = b.values[step.inputs[0]]
     C, H, W = x.plane.channels, x.plane.height, x.plane.width
@@ -98,14 +98,14 @@ def _connected(b: Int8Builder, step: Step) -> _Weighted:
     return _Weighted(x, shape, weights, biases, mean)
 
 
-def _weights(b: Int8Builder, step: Step) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _weights(b: Int8Builder, step: Int8Step) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a layer's weights, and its biases: zeros if it has none."""
     path = step.node.path
     weights = np.asarray(b.weights[f"{path}.weight"], np.float64)
     return weights, np.asarray(b.weights.get(f"{path}.bias", np.zeros(len(weights))), np.float64)
 
 
-def _filters(b: Int8Builder, step: Step, layer: _Weighted, y: float | None) -> Filters:
+def _filters(b: Int8Builder, step: Int8Step, layer: _Weighted, y: float | None) -> Int8Filters:
     """Return the weights of a layer as integers. Raises NetworkError if its sums may overflow."""
     try:
         return filters_of(layer.weights, layer.biases, layer.x.scale, y, layer.mean)
@@ -113,7 +113,7 @@ def _filters(b: Int8Builder, step: Step, layer: _Weighted, y: float | None) -> F
         raise b.network.refusal(step.node, f"int8: {error}", "use fewer inputs per filter, or float32") from error
 
 
-def _finished(b: Int8Builder, step: Step, layer: _Weighted) -> tuple[Filters, Scale, Buffer]:
+def _finished(b: Int8Builder, step: Int8Step, layer: _Weighted) -> tuple[Int8Filters, Scale, Buffer]:
     """Return the integers of a layer, the scale of its output, and its parameter t."""
     scale = b.scale(step, least_scale(layer.weights, layer.x.scale))
     filters = _filters(b, step, layer, scale.scale)
@@ -122,7 +122,7 @@ def _finished(b: Int8Builder, step: Step, layer: _Weighted) -> tuple[Filters, Sc
     return filters, scale, t
 
 
-def _dense(b: Int8Builder, step: Step, layer: _Weighted) -> None:
+def _dense(b: Int8Builder, step: Int8Step, layer: _Weighted) -> None:
     filters, scale, t = _finished(b, step, layer)
     rows, (y, plane) = layer.shape.rows(b.machine), b.output(step)
     w = b.parameter(f"w{step.value}", filters.weights, DType.I8, rows)
@@ -130,7 +130,7 @@ def _dense(b: Int8Builder, step: Step, layer: _Weighted) -> None:
     b.made(step, (y, plane), scale)
 
 
-def _by_channel(b: Int8Builder, step: Step, layer: _Weighted) -> None:
+def _by_channel(b: Int8Builder, step: Int8Step, layer: _Weighted) -> None:
     filters, scale, t = _finished(b, step, layer)
     shape = layer.shape
     taps, (y, plane) = Taps(shape.weights, padded_channels(shape.filters, b.machine)), b.output(step)

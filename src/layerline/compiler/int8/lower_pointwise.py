@@ -23,8 +23,8 @@ from layerline.compiler.kernels.int8_values import HIGHEST, LOWEST
 from layerline.compiler.kernels.pool import PoolShape
 
 if TYPE_CHECKING:
-    from layerline.compiler.int8.builder import Int8Builder, Int8Value
-    from layerline.compiler.int8.steps import Step
+    from layerline.compiler.int8.int8_builder import Int8Builder, Int8Value
+    from layerline.compiler.int8.int8_steps import Int8Step
     from layerline.layers import AvgPool, Pool
 
 MOST_RATIO = 7.5
@@ -34,7 +34,7 @@ MOST_POINTS = 1 << 19
 """The most values in a mean: 16 · 255 · 2¹⁹ < 2³¹."""
 
 
-def lower_table(b: Int8Builder, step: Step) -> None:
+def lower_table(b: Int8Builder, step: Int8Step) -> None:
     """Lower an activation: its results for all 256 values."""
     x, (y, plane) = b.read(step), b.output(step)
     scale = b.scale(step, 0.0)
@@ -45,7 +45,7 @@ def lower_table(b: Int8Builder, step: Step) -> None:
     b.made(step, (y, plane), scale)
 
 
-def lower_sum(b: Int8Builder, step: Step) -> None:
+def lower_sum(b: Int8Builder, step: Int8Step) -> None:
     """Lower the sum at the End of a Residual."""
     values, (y, plane) = [b.read(step, k) for k in range(len(step.inputs))], b.output(step)
     scale = b.scale(step, sum(value.scale.scale for value in values) / MOST_RATIO)
@@ -57,7 +57,7 @@ def lower_sum(b: Int8Builder, step: Step) -> None:
     b.made(step, (y, plane), scale)
 
 
-def lower_concat(b: Int8Builder, step: Step) -> None:
+def lower_concat(b: Int8Builder, step: Int8Step) -> None:
     """Lower a Concat: each branch gets the scale of the whole."""
     values, (y, plane) = [b.read(step, k) for k in range(len(step.inputs))], b.output(step)
     scale = b.scale(step, max(value.scale.scale for value in values) / MOST_RATIO)
@@ -71,7 +71,7 @@ def lower_concat(b: Int8Builder, step: Step) -> None:
     b.made(step, (y, plane), scale)
 
 
-def lower_gate(b: Int8Builder, step: Step) -> None:
+def lower_gate(b: Int8Builder, step: Int8Step) -> None:
     """Lower the product at the End of a Gate."""
     values, (y, plane) = [b.read(step, k) for k in range(2)], b.output(step)
     gate, x = values
@@ -84,20 +84,20 @@ def lower_gate(b: Int8Builder, step: Step) -> None:
     b.made(step, (y, plane), scale)
 
 
-def lower_pool(b: Int8Builder, step: Step) -> None:
+def lower_pool(b: Int8Builder, step: Int8Step) -> None:
     """Lower a max pool: its values have the scale of its input."""
     layer, x = cast("Pool", step.node.layer), b.read(step)
     top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
     _largest(b, step, x, PoolShape(x.plane, layer.window, layer.stride, (top, left), step.node.shape[1:]))  # type: ignore[arg-type]  # an image's
 
 
-def lower_global_max(b: Int8Builder, step: Step) -> None:
+def lower_global_max(b: Int8Builder, step: Int8Step) -> None:
     """Lower the maximum over a whole image."""
     x = b.read(step)
     _largest(b, step, x, _whole(x))
 
 
-def lower_average(b: Int8Builder, step: Step) -> None:
+def lower_average(b: Int8Builder, step: Int8Step) -> None:
     """Lower an average pool."""
     layer, x = cast("AvgPool", step.node.layer), b.read(step)
     top, left, _, _ = layer.slides().around(x.plane.height, x.plane.width)
@@ -105,7 +105,7 @@ def lower_average(b: Int8Builder, step: Step) -> None:
     _mean(b, step, x, shape, real=layer.padding == "same")
 
 
-def lower_global_average(b: Int8Builder, step: Step) -> None:
+def lower_global_average(b: Int8Builder, step: Int8Step) -> None:
     """Lower the mean over a whole image."""
     x = b.read(step)
     _mean(b, step, x, _whole(x), real=False)
@@ -116,13 +116,13 @@ def _whole(x: Int8Value) -> PoolShape:
     return PoolShape(x.plane, size, size, (0, 0), (1, 1))
 
 
-def _largest(b: Int8Builder, step: Step, x: Int8Value, shape: PoolShape) -> None:
+def _largest(b: Int8Builder, step: Int8Step, x: Int8Value, shape: PoolShape) -> None:
     y, plane = b.output(step)
     b.op(Int8Pool(shape, plane), x.buffer, b.integers(step, x.scale.border), y)
     b.made(step, (y, plane), x.scale)
 
 
-def _mean(b: Int8Builder, step: Step, x: Int8Value, shape: PoolShape, *, real: bool) -> None:
+def _mean(b: Int8Builder, step: Int8Step, x: Int8Value, shape: PoolShape, *, real: bool) -> None:
     """Add a mean over windows; real: of the points inside the image, otherwise zeros outside are counted."""
     points, (y, plane) = math.prod(shape.window), b.output(step)
     if points > MOST_POINTS:

@@ -72,7 +72,7 @@ def factor_of(ratio: NDArray[np.float64] | float) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Filters:
+class Int8Filters:
     """The weights of a layer as integers: w ≈ scale · weights, filter by filter."""
 
     weights: NDArray[np.int8]
@@ -94,7 +94,7 @@ def least_scale(weights: NDArray[np.float64], x: Scale) -> float:
 
 def filters_of(
     weights: NDArray[np.float64], biases: NDArray[np.float64], x: Scale, y: float | None, mean: NDArray[np.float64]
-) -> Filters:
+) -> Int8Filters:
     """Return filters (O, …) as integers, for an input of scale x and an output of scale y (None: not 8-bit values).
 
     mean: the mean input of each weight, of a shape that broadcasts to (O, …): what the rounding of the weights adds to
@@ -111,4 +111,4 @@ def filters_of(
     sums = np.rint((biases - shifts) / (x.scale * scales) - x.zero * rounded.sum(1))
     if (np.abs(sums) + -LOWEST * np.abs(rounded).sum(1) >= 2.0**31).any():
         raise TooLargeError(f"sums of {flat.shape[1]:,d} products of 8-bit values may need more than 32 bits")
-    return Filters(rounded.reshape(weights.shape).astype(np.int8), scales, sums.astype(np.int64))
+    return Int8Filters(rounded.reshape(weights.shape).astype(np.int8), scales, sums.astype(np.int64))

@@ -10,8 +10,8 @@ import numpy as np
 
 from layerline.compiler import compilation
 from layerline.compiler.folding import folded_weights
-from layerline.compiler.int8.builder import Observation
-from layerline.compiler.int8.steps import steps_of
+from layerline.compiler.int8.int8_builder import Observation
+from layerline.compiler.int8.int8_steps import steps_of
 from layerline.compiler.machine import host
 from layerline.compiler.task import End, storage_of, task_of
 from layerline.data.dataset import ImageSet, Scaling

@@ -15,13 +15,13 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.errors import UserError
 from layerline.export.forward import Forward
+from layerline.export.int8.host_accuracy import accuracy, arena_of, probabilities
 from layerline.export.int8.observing import activation, chosen, observed
-from layerline.export.int8.running import accuracy, arena_of, probabilities
 from layerline.numbers import display
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
-    from layerline.compiler.int8.builder import Int8Program
+    from layerline.compiler.int8.int8_builder import Int8Program
     from layerline.compiler.machine import Machine
     from layerline.data.dataset import Dataset, Split
     from layerline.export.export_options import ExportOptions

@@ -27,7 +27,7 @@ NAMES: Final = frozenset({"flat", "softmax"})
 
 
 @dataclass(frozen=True)
-class Step:
+class Int8Step:
     """A layer, and what is computed with it."""
 
     node: Node
@@ -41,22 +41,22 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
+class Int8Steps:
     """The steps of a network."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Int8Step, ...]
     made_by: dict[int, int]
     """The number of a value → that of the step's value, or of the input, that it is a name of."""
 
-    def readers(self, value: int) -> list[Step]:
+    def readers(self, value: int) -> list[Int8Step]:
         """Return the steps that read the value of a step."""
         return [step for step in self.steps if value in step.inputs]
 
 
-def steps_of(network: Network) -> Steps:
+def steps_of(network: Network) -> Int8Steps:
     """Return the steps of a network without frozen layers."""
     folded, readers = folds(network), _readers(network)
-    names, found = {0: 0}, list[Step]()
+    names, found = {0: 0}, list[Int8Step]()
     for node in network.nodes:
         number = node.index + 1
         if number in names:  # computed with an earlier step
@@ -65,7 +65,7 @@ def steps_of(network: Network) -> Steps:
         if node.layer.only_in_training or node.index in folded or node.layer.kind in NAMES:
             names[number] = inputs[0]
             continue
-        step, passed = Step(node, inputs, number), [number]
+        step, passed = Int8Step(node, inputs, number), [number]
         while len(readers.get(passed[-1], ())) == 1:
             following = readers[passed[-1]][0]
             grown = _with(step, following, folded=following.index in folded)
@@ -74,7 +74,7 @@ def steps_of(network: Network) -> Steps:
             step, passed = replace(grown, value=following.index + 1), [*passed, following.index + 1]
         names.update(dict.fromkeys(passed, step.value))
         found.append(step)
-    return Steps(tuple(found), names)
+    return Int8Steps(tuple(found), names)
 
 
 def _readers(network: Network) -> dict[int, list[Node]]:
@@ -85,7 +85,7 @@ def _readers(network: Network) -> dict[int, list[Node]]:
     return readers
 
 
-def _with(step: Step, node: Node, *, folded: bool) -> Step | None:
+def _with(step: Int8Step, node: Node, *, folded: bool) -> Int8Step | None:
     """Return a step with the layer after it; None if that is a step of its own."""
     kind = node.layer.kind
     if folded or node.layer.only_in_training:

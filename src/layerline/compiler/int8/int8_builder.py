@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.compiler.int8.int8_steps import Int8Step
     from layerline.compiler.int8.scales import Scale
-    from layerline.compiler.int8.steps import Step
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
@@ -86,25 +86,25 @@ class Int8Builder:
         """Add an op."""
         self.ops.append(Op(kernel, buffers))
 
-    def output(self, step: Step) -> tuple[Buffer, Plane]:
+    def output(self, step: Int8Step) -> tuple[Buffer, Plane]:
         """Return the memory of the value that a step makes, with the border that its readers need."""
         shape = self.network.nodes[step.value - 1].shape
         C, H, W = shape if len(shape) == 3 else (shape[0], 1, 1)
         plane = Plane(C, H, W, *self.borders.get(step.value, (0, 0, 0, 0)))
         return Buffer(f"q{step.value}", capacity(plane.size), Per.IMAGE, DType.I8, plane), plane
 
-    def made(self, step: Step, memory: tuple[Buffer, Plane], scale: Scale) -> None:
+    def made(self, step: Int8Step, memory: tuple[Buffer, Plane], scale: Scale) -> None:
         """Store the value that a step has made."""
         buffer, plane = memory
         mean = self.observed[step.value].mean.reshape(plane.channels, plane.height, plane.width)
         self.values[step.value] = Int8Value(buffer, plane, scale, mean)
 
-    def scale(self, step: Step, least: float) -> Scale:
+    def scale(self, step: Int8Step, least: float) -> Scale:
         """Return the scale of the value that a step makes, from what was observed."""
         seen = self.observed[step.value]
         return scale_of(seen.low, seen.high, least)
 
-    def limits(self, step: Step, scale: Scale) -> tuple[int, int, int]:
+    def limits(self, step: Int8Step, scale: Scale) -> tuple[int, int, int]:
         """Return the head of t: the zero point, and the limits of the values."""
         zero = scale.border
         if step.limit is None:
@@ -122,7 +122,7 @@ class Int8Builder:
         self.tensors.append(Tensor(name, ((buffer, layout),)))
         return buffer
 
-    def read(self, step: Step, number: int = 0) -> Int8Value:
+    def read(self, step: Int8Step, number: int = 0) -> Int8Value:
         """Return what a step reads; after a Flat as a list, in the order in which the network counts."""
         value, shape = self.values[step.inputs[number]], step.node.input_shapes[number]
         if len(shape) == 3 or value.plane.height == value.plane.width == 1:
@@ -136,6 +136,6 @@ class Int8Builder:
             self._flat[name] = Int8Value(buffer, plane, value.scale, value.mean.reshape(size, 1, 1))
         return self._flat[name]
 
-    def integers(self, step: Step, *numbers: int) -> Buffer:
+    def integers(self, step: Int8Step, *numbers: int) -> Buffer:
         """Create the parameter t of a step."""
         return self.parameter(f"t{step.value}", np.array(numbers, np.int64), DType.I32)

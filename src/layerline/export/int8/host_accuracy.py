@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.compiler.int8.builder import Int8Program
+    from layerline.compiler.int8.int8_builder import Int8Program
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Schedule
     from layerline.data.dataset import Scaling, Split
