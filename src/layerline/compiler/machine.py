@@ -24,7 +24,7 @@ _TARGETS: Final = {
     "aarch64": Target(64, 4, 32, True),
     "arm64": Target(64, 4, 32, True),
     "wasm32": Target(32, 1, 16, False),
-    "c99": Target(32, 1, 16, False),
+    "c99": Target(32, 1, 12, False),
 }
 """The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 

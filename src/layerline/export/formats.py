@@ -51,7 +51,15 @@ class Format:
         return exported
 
 
-_ALL: Final[tuple[Format, ...]] = ()
+_ALL: Final[tuple[Format, ...]] = (
+    Format(
+        "c",
+        ".c",
+        "C99 without dependencies, for microcontrollers and programs",
+        "c.writing",
+        frozenset({"name", "lanes"}),
+    ),
+)
 FORMATS: Final = {each.name: each for each in _ALL}
 """Name → format."""
 

@@ -1,0 +1,144 @@
+"""What is known about an exported C function: its input in words, its sizes, and how it was trained."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.dtype import DType
+from layerline.export.c.texts import in_comment, string
+from layerline.numbers import display
+from layerline.runs.model_file import BYTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerline.export.subject import Subject
+    from layerline.runs.model_file import Card
+
+CODE_PER_STATEMENT: Final = 7.5
+"""Bytes per C statement of a Cortex-M4 with GCC 12 -O2: 7.2 to 7.8 for the presets (2026-11-29)."""
+STACK: Final = 256
+"""Bytes that are never needed at one lane: the presets take 72 to 136, 40 random networks 36 to 104."""
+MOST_CLASSES: Final = 20
+"""Maximum classes that the first comment lists."""
+_FITS: Final = {
+    "crop": "cut out the largest centered {part}, then resize it to {size}",
+    "pad": "resize the whole image to fit into {size}, with black on two sides",
+    "stretch": "resize the whole image to {size}, whatever its aspect ratio",
+}
+
+
+def source_of(card: Card) -> DType:
+    """Return the type of the input: bytes if the training images were, else float32 on the training scale."""
+    table = card.input_shape[1:] == (1, 1)
+    bytes_ = card.preprocessing.maximum == BYTE and not card.preprocessing.deep and not table
+    return DType.U8 if bytes_ else DType.F32
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The memory that a function takes, in bytes."""
+
+    weights: int
+    code: int
+    names: int
+    scratch: int
+
+    @property
+    def flash(self) -> int:
+        """Return all that is never written to."""
+        return self.weights + self.code + self.names
+
+    @property
+    def rows(self) -> tuple[tuple[str, str], ...]:
+        """Return them as text."""
+        weights, code = display.size(self.weights), display.size(self.code)
+        return (
+            ("flash", f"{display.size(self.flash)}: {weights} of weights, about {code} of code (Cortex-M4, -O2)"),
+            ("RAM", f"{display.size(self.scratch)}, static; no heap"),
+            ("stack", f"less than {STACK} bytes"),
+        )
+
+
+def sizes(weights: int, scratch: int, functions: str, classes: tuple[str, ...]) -> Sizes:
+    """Return the sizes of a function with this text."""
+    code = round(CODE_PER_STATEMENT * len(re.findall(";", functions)))
+    names = sum(len(string(name).encode()) + 4 for name in classes)
+    return Sizes(weights, code, names, scratch)
+
+
+def rows(subject: Subject, name: str, found: Sizes, lanes: int) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the first comment: a heading and a text."""
+    card, source = subject.card, source_of(subject.card)
+    yield "image", _image(card, source)
+    yield "", _preprocessing(card, source)
+    yield "probabilities", f"one per class, in the order of {name}_classes; their sum is 1"
+    yield "", ""
+    yield from found.rows
+    yield "work", f"{display.count(subject.network.multiply_adds)} multiply-adds per image"
+    yield "classes", _classes(card.classes)
+    yield from _training(subject)
+    yield "", ""
+    option = "-std=gnu99" if lanes > 1 else "-std=c99"
+    yield "compile", f"{'GCC or Clang' if lanes > 1 else 'any C99 compiler'}, for example: cc {option} -O2 -c FILE.c"
+    yield "test", f"cc {option} -O2 -D{name.upper()}_SELFTEST FILE.c -o selftest && ./selftest && echo same bits"
+    yield "", "Results have the same bits on all CPUs with IEEE 754 floats; never compile with -ffast-math."
+    yield "", "The function keeps its values in static memory: call it from one thread at a time."
+
+
+def _image(card: Card, source: DType) -> str:
+    C, H, W = card.input_shape
+    if (H, W) == (1, 1):
+        return f"{display.counted(C, 'value')}, as in training"
+    place = f"{W} * row + column" if C == 1 else f"{C} * ({W} * row + column) + channel"
+    colors = {1: "gray", 3: "red, green, blue"}.get(C, f"{C} channels")
+    largest = 255 if source is DType.U8 else f"{card.preprocessing.maximum:g}"
+    return f"{display.picture(H, W)} pixels, {colors}, row by row: image[{place}], 0 to {largest}"
+
+
+def _preprocessing(card: Card, source: DType) -> str:
+    C, H, W = card.input_shape
+    if (H, W) == (1, 1):
+        return ""
+    size = display.picture(H, W)
+    color = {1: "convert to gray, ", 3: "convert to RGB, "}.get(C, "")
+    part = "square" if H == W else f"part with the aspect ratio {W}:{H}"
+    fit = _FITS[card.preprocessing.fit].format(part=part, size=size)
+    seen = card.preprocessing.seen
+    mean = ""
+    if seen is not None:
+        means = ", ".join(f"{value:.3g}" for value in seen.mean)
+        mean = f" The mean of the training images is {means}."
+    unscaled = "" if source is DType.U8 else f" Values are those of training: the largest is {_largest(card)}."
+    return f"from a photo: {color}{fit} (triangle filter, antialiased). No scaling of values.{unscaled}{mean}"
+
+
+def _largest(card: Card) -> str:
+    return f"{card.preprocessing.maximum:g}"
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    listed = ", ".join(in_comment(display.name(name)) for name in classes[:MOST_CLASSES])
+    more = f", … ({len(classes)} in all)" if len(classes) > MOST_CLASSES else ""
+    return f"{len(classes)}: {listed}{more}"
+
+
+def _training(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield what its run records."""
+    origin = subject.origin
+    if origin is None:
+        return
+    if origin.data is not None:
+        images = "" if origin.images is None else f", {display.counted(origin.images, 'training image')}"
+        yield "data", in_comment(f"{origin.data}{images}")
+    result = origin.result
+    if result is not None and result.test_accuracy is not None:
+        intervals = result.intervals or {}
+        for heading, key, score in (
+            ("accuracy", "test_accuracy", result.test_accuracy),
+            ("macro F1", "test_macro_f1", result.test_macro_f1),
+        ):
+            within = f", 95% interval {display.interval(intervals[key])}" if key in intervals else ""
+            yield heading, f"{display.fraction(score)} on the test images{within}"
