@@ -86,9 +86,9 @@ def _vectors(text: str) -> list[str]:
     lines = []
     for element, lanes in sorted(found):
         (name, size), made = _ELEMENTS[element], f"{element}x{lanes}"
-        lines.append(f"typedef {name} {made} __attribute__((vector_size({size * lanes})));")
+        lines.append(f"typedef {name} {made} __attribute__((__vector_size__({size * lanes})));")
         if (element, lanes) in memory:
-            attributes = f"vector_size({size * lanes}), aligned({size}), may_alias"
+            attributes = f"__vector_size__({size * lanes}), __aligned__({size}), __may_alias__"
             lines.append(f"typedef {name} {made}_m __attribute__(({attributes})); /* in memory */")
             lines.append(f"#define {made}_at(p) (*(const {made}_m *)(p))")
     return [*lines, ""] if lines else []

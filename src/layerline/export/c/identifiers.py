@@ -72,7 +72,8 @@ def _made_from(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-zA-Z0-9]+", "_", plain).strip("_")[:LONGEST].rstrip("_")
     name = name if name[:1].isalpha() else f"model_{name}".rstrip("_")[:LONGEST]
-    return f"{name[: LONGEST - 6]}_model" if _taken(name) else name
+    others = (f"model_{name}"[:LONGEST].rstrip("_"), f"{name[: LONGEST - 6]}_model")
+    return next(each for each in (name, *others) if not _taken(each))
 
 
 def _taken(name: str) -> bool:

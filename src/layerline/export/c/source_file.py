@@ -149,7 +149,7 @@ extern "C" {{
         arguments = {
             "arena": f"(const uint8_t *)&{name}_weights",
             "scratch": f"(uint8_t *){scratch}",
-            "images": "image",
+            "images": "image" if self.source is DType.U8 else "(const uint8_t *)image",
             "order": "first",
             "scale": f"{name}_scale",
             "shift": f"{name}_shift",
