@@ -48,6 +48,52 @@ if TYPE_CHECKING:
     from layerline.network import Network
 
 IMAGES: Final = 24
+EVERY_LAYER: Final = """Input 3 13 12
+Conv 8 kernel=3 padding=1
+BatchNorm
+ReLU
+Pool 2
+Residual
+    Conv 8 kernel=3 padding=1 groups=2
+    SiLU
+    Depthwise 3 padding=1
+    BatchNorm
+    ReLU6
+    Conv 8 kernel=1 bias=no
+End
+ReLU
+BatchNorm
+Concat
+    Conv 4 kernel=1
+    HardSwish
+Branch
+    Pool 3 stride=1 padding=1
+Branch
+    AvgPool 3 stride=1 padding=1
+Branch
+    AvgPool 2 stride=1 padding=same
+End
+Gate
+    GlobalPool
+    Conv 28 kernel=1
+    Sigmoid
+End
+Depthwise 2 multiplier=2
+GELU
+Dropout2d 0.2
+Conv 6 kernel=2 dilation=2
+Flat
+Gate
+    Tanh
+End
+FC 12
+BatchNorm
+LeakyReLU
+Dropout 0.5
+FC 10
+Softmax
+"""
+"""A network in which every kernel on 8-bit values computes something."""
 DEFINITIONS: Final[dict[type, Any]] = {
     Int8Load: define.load,
     Int8Conv: define.conv,

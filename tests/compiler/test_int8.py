@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from checked_kernels import check
 from forward_runner import run
-from int8_networks import Int8Network, at_random, of_text, scores_of_code, scores_of_floats, scores_of_numpy
+from int8_networks import (
+    EVERY_LAYER,
+    Int8Network,
+    at_random,
+    of_text,
+    scores_of_code,
+    scores_of_floats,
+    scores_of_numpy,
+)
 from kernel_runner import aligned, image
 from kernel_runner import run as run_kernel
 
@@ -23,51 +31,6 @@ from layerline.errors import NetworkError
 from layerline.export.int8.host_accuracy import arena_of
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
-EVERY_LAYER: Final = """Input 3 13 12
-Conv 8 kernel=3 padding=1
-BatchNorm
-ReLU
-Pool 2
-Residual
-    Conv 8 kernel=3 padding=1 groups=2
-    SiLU
-    Depthwise 3 padding=1
-    BatchNorm
-    ReLU6
-    Conv 8 kernel=1 bias=no
-End
-ReLU
-BatchNorm
-Concat
-    Conv 4 kernel=1
-    HardSwish
-Branch
-    Pool 3 stride=1 padding=1
-Branch
-    AvgPool 3 stride=1 padding=1
-Branch
-    AvgPool 2 stride=1 padding=same
-End
-Gate
-    GlobalPool
-    Conv 28 kernel=1
-    Sigmoid
-End
-Depthwise 2 multiplier=2
-GELU
-Dropout2d 0.2
-Conv 6 kernel=2 dilation=2
-Flat
-Gate
-    Tanh
-End
-FC 12
-BatchNorm
-LeakyReLU
-Dropout 0.5
-FC 10
-Softmax
-"""
 
 
 def compared(of: Int8Network, machine: str) -> None:
