@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from int8_networks import (
 from kernel_runner import aligned, image
 from kernel_runner import run as run_kernel
 
+from layerline.compiler.int8.equalizing import equalized
 from layerline.compiler.int8.int8_steps import steps_of
 from layerline.compiler.int8.scales import Scale, TooLargeError, factor_of, filters_of, scale_of
 from layerline.compiler.kernels.int8_pointwise import Int8Table
@@ -29,6 +31,7 @@ from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.schedule import schedule
 from layerline.errors import NetworkError
 from layerline.export.int8.host_accuracy import arena_of
+from layerline.export.int8.observing import observed
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
 
@@ -182,3 +185,62 @@ def test_what_32_bits_cannot_sum_is_refused(which: str) -> None:
         of.weights[name] = np.copysign(np.float32(0.5), of.weights[name])
     with pytest.raises(NetworkError, match=message):
         of.program(named(lanes=1))
+
+
+CHAIN: Final = """Input 2 12 12
+Conv 6 3 padding=1
+ReLU
+Pool 2
+Depthwise 3 padding=1
+Conv 8 3 groups=2
+ReLU
+AvgPool 2
+Depthwise 2 multiplier=2
+ReLU
+Flat
+FC 12
+ReLU
+FC 5
+"""
+"""Every pair of layers with weights between which channels may be divided."""
+
+
+def uneven(of: Int8Network, spread: float) -> Int8Network:
+    """Return a network of which some channels are so many times as large as others."""
+    numbers, weights = np.random.default_rng(2), dict(of.weights)
+    for name, weight in weights.items():
+        if name.endswith("weight") and name != "12.weight":
+            factors = np.exp(numbers.uniform(-1, 1, len(weight)) * np.log(spread) / 2).astype(np.float32)
+            weights[name] = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
+    return replace(of, weights=weights)
+
+
+def test_equalized_channels_compute_the_same() -> None:
+    """The float engine finds the same scores, and every value in between has channels of about one range."""
+    of = uneven(of_text(CHAIN), 200.0)
+    steps, seen = steps_of(of.network), observed(of.network, of.scaling, of.weights, of.split)
+    weights, after = equalized(steps, of.weights, seen)
+    made = replace(of, weights={name: np.asarray(weight, np.float32) for name, weight in weights.items()})
+    exact = scores_of_floats(of)
+    np.testing.assert_allclose(scores_of_floats(made), exact, atol=1e-4 * np.abs(exact).max())
+    again = observed(made.network, made.scaling, made.weights, made.split)
+    for step in steps.steps[:-1]:
+        np.testing.assert_allclose(again[step.value].high, after[step.value].high, rtol=1e-3, atol=1e-6)
+    before, ranges = (found[1 + 2].high.reshape(6, -1).max(1) for found in (seen, after))
+    assert before.max() / before.min() > 20
+    assert ranges.max() / ranges.min() < 1.001
+
+
+def test_uneven_channels_are_as_near_to_float32_as_even_ones() -> None:
+    """Channels 500 times as large as others cost nothing; without equalizing, the scores would be noise."""
+    of = uneven(of_text(CHAIN), 500.0)
+    exact, found = scores_of_floats(of), scores_of_code(of, host())
+    assert np.sqrt(((found - exact) ** 2).mean()) < exact.std() / 20
+
+
+def test_channels_that_something_else_reads_stay() -> None:
+    """Nothing is divided through a ReLU6, a SiLU, or into the sum of a Residual."""
+    text = "Input 1 6 6\nConv 4 3\nReLU6\nConv 4 1\nSiLU\nConv 4 1\nResidual\nConv 4 1\nEnd\nFlat\nFC 3\n"
+    of = uneven(of_text(text), 100.0)
+    weights, _ = equalized(steps_of(of.network), of.weights, observed(of.network, of.scaling, of.weights, of.split))
+    assert all(weights[name] is weight for name, weight in of.weights.items())

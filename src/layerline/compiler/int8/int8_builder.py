@@ -34,12 +34,16 @@ _TYPES: Final = {DType.I8: np.int8, DType.I32: np.int32, DType.F32: np.float32}
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What is known of a value's numbers, from training images."""
+    """The smallest, the largest and the mean number of each element of a value, from training images; in its shape."""
 
-    low: float
-    high: float
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
     mean: NDArray[np.float64]
-    """Of each element: of the value's shape."""
+
+    def divided(self, factors: NDArray[np.float64]) -> Observation:
+        """Return it with each channel divided by a positive number."""
+        by = factors.reshape(-1, *[1] * (self.mean.ndim - 1))
+        return Observation(self.low / by, self.high / by, self.mean / by)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +72,8 @@ class Int8Builder:
 
     network: Network
     machine: Machine
-    weights: Mapping[str, NDArray[np.float32]]
-    """Folded (folding.py)."""
+    weights: Mapping[str, NDArray[Any]]
+    """Folded (folding.py) and equalized."""
     observed: Mapping[int, Observation]
     """By the numbers of values: those that steps make."""
     borders: Mapping[int, tuple[int, int, int, int]]
@@ -102,7 +106,7 @@ class Int8Builder:
     def scale(self, step: Int8Step, least: float) -> Scale:
         """Return the scale of the value that a step makes, from what was observed."""
         seen = self.observed[step.value]
-        return scale_of(seen.low, seen.high, least)
+        return scale_of(float(seen.low.min()), float(seen.high.max()), least)
 
     def limits(self, step: Int8Step, scale: Scale) -> tuple[int, int, int]:
         """Return the head of t: the zero point, and the limits of the values."""

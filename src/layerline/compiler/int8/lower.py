@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.given import ORDER, images, probabilities
 from layerline.compiler.int8 import lower_filters, lower_pointwise
+from layerline.compiler.int8.equalizing import equalized
 from layerline.compiler.int8.int8_builder import Int8Builder, Int8Program, Int8Value
 from layerline.compiler.int8.int8_steps import steps_of
 from layerline.compiler.int8.scales import Scale, scale_of
@@ -52,7 +53,7 @@ LOWER: Final = {
 def int8_program(
     network: Network,
     machine: Machine,
-    weights: Mapping[str, NDArray[np.float32]],
+    weights: Mapping[str, NDArray[Any]],
     observed: Mapping[int, Observation],
     scaling: Scaling,
     function: Callable[[Node, NDArray[np.float32]], NDArray[np.float32]],
@@ -65,6 +66,7 @@ def int8_program(
     computes an activation. Raises NetworkError for a network that 8-bit values cannot compute.
     """
     steps = steps_of(network)
+    weights, observed = equalized(steps, weights, observed)
     b = Int8Builder(network, machine, weights, observed, _borders(steps), function)
     _load(b, scaling, channels_last=channels_last and network.input_shape[0] > 1)
     last, scores = steps.steps[-1] if steps.steps else None, None

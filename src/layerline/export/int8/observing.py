@@ -44,7 +44,7 @@ def observed(
     indices = chosen(split)
     values = tuple(step.value for step in steps_of(network).steps)
     images = scaling.apply(split.source.images[indices])
-    found = {0: Observation(float(images.min()), float(images.max()), images.mean(0, dtype=np.float64))}
+    found = {0: Observation(images.min(0), images.max(0), images.mean(0, dtype=np.float64))}
     task = replace(task_of(EXACT, training=False, **storage_of(split.source.images, scaling)), end=End.VALUES)
     code = compilation.compile_network(network, host(), replace(task, observed=values))
     predictor = Predictor(code, network, cores(), constants(EXACT, scaling))
@@ -60,8 +60,8 @@ def observed(
         total += numbers.sum(0, dtype=np.float64)
     for value, shape, size, end in zip(values, shapes, sizes, ends, strict=True):
         part = slice(end - size, end)
-        mean = (total[part] / len(indices)).reshape(shape)
-        found[value] = Observation(float(low[part].min()), float(high[part].max()), mean)
+        mean = total[part] / len(indices)
+        found[value] = Observation(*(each.reshape(shape) for each in (low[part], high[part], mean)))
     return found
 
 
