@@ -555,7 +555,11 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
     ClearBorder: (Case(lambda _: ClearBorder(EDGED), define.clear_border, EXACT),
                   Case(lambda m: ClearBorder(BARE, m.lanes), define.clear_border, EXACT)),
-    Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
+    Deliver: (
+        Case(lambda _: Deliver(EDGED), define.deliver, EXACT),
+        Case(lambda _: Deliver(EDGED, (30, 200)), define.deliver, EXACT,
+             lambda _, __: {"values": Strided((IMAGES, 5, 4, 7), (200, 28, 7, 1), 200 * IMAGES, 30)}),
+    ),
     Reorder: (
         Case(lambda _: Reorder(5, 7), define.reorder, EXACT,
              lambda _, __: {"x": listed(IMAGES, 7, 5, apart=capacity(35)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.border import ClearBorder
 from layerline.compiler.kernels.fc import FCForward, one_image_tile
 from layerline.compiler.plane import Plane
@@ -76,6 +77,8 @@ def with_borders(program: Program, machine: Machine) -> Program:
     for op in program.ops:
         ops.append(op)
         for buffer in op.written:
+            if buffer.dtype is not DType.F32:  # kernels on 8-bit values write their borders
+                continue
             tail, plane = tails.get(buffer, 0), buffer.plane
             if last[buffer] is op and (tail or (plane and not plane.bare)):
                 listed = plane or Plane(_elements(program)[buffer], 1, 1)

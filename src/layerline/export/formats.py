@@ -59,7 +59,7 @@ _ALL: Final[tuple[Format, ...]] = (
         ".c",
         "C99 without dependencies, for microcontrollers and programs",
         "c.c_export",
-        frozenset({"name", "lanes"}),
+        frozenset({"name", "lanes", "int8", "data", "max_loss"}),
     ),
 )
 FORMATS: Final = {each.name: each for each in _ALL}

@@ -8,6 +8,7 @@ import numpy as np
 
 from layerline.compiler.c_pen import CPen
 from layerline.compiler.driver import module_of
+from layerline.compiler.dtype import DType
 from layerline.compiler.machine import Machine
 from layerline.errors import UserError
 from layerline.export import on_host
@@ -16,11 +17,13 @@ from layerline.export.c.c_identifiers import function_name
 from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
+from layerline.export.int8.quantizing import quantized
 from layerline.files.versions import versions
 from layerline.numbers import display
 
 if TYPE_CHECKING:
     from layerline.export.export_options import ExportOptions
+    from layerline.export.forward import Forward
     from layerline.export.subject import Subject
 
 
@@ -28,9 +31,8 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     """Return the files. Raises UserError if the model cannot be written in C."""
     name = function_name(options.name, subject.card.network_name)
     _check_finite(subject)
-    machine = c_machine(options.lanes)
-    card, source = subject.card, c_facts.source_of(subject.card)
-    made = forward(subject, machine, source, channels_last=True)
+    machine, card = c_machine(options.lanes), subject.card
+    made, source, notes = _made(subject, options, machine)
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
     C, H, W = card.input_shape
@@ -39,9 +41,20 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
     title = f"{name}: an image classifier, written by layerline {versions()['layerline']}"
-    rows = tuple(c_facts.rows(subject, name, sizes))
+    rows = tuple(c_facts.rows(subject, name, sizes, notes))
     files = {".c": written.file(title, rows, test), ".h": written.header(title, rows)}
-    return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows)
+    return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows, notes)
+
+
+def _made(subject: Subject, options: ExportOptions, machine: Machine) -> tuple[Forward, DType, tuple[str, ...]]:
+    """Return the Program in float32 or on 8-bit values, the type of its input, and notes."""
+    if not options.int8:
+        source = c_facts.source_of(subject.card)
+        return forward(subject, machine, source, channels_last=True), source, ()
+    if options.lanes > 1:
+        raise UserError(f"--lanes {options.lanes}: not with --int8, which has no vectors", "omit --lanes")
+    found = quantized(subject, options, machine)
+    return found.forward(machine), DType.U8, found.notes
 
 
 def c_machine(lanes: int) -> Machine:

@@ -12,7 +12,7 @@ from layerline.numbers import display
 from layerline.runs.model_file import BYTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from layerline.compiler.program import Schedule
     from layerline.export.subject import Subject
@@ -74,17 +74,18 @@ def sizes(planned: Schedule, functions: str, classes: tuple[str, ...], lanes: in
     return CSizes(planned.arena_bytes, code, names, planned.scratch_bytes, lanes)
 
 
-def rows(subject: Subject, name: str, found: CSizes) -> Iterator[tuple[str, str]]:
-    """Yield the rows of the first comment: a heading and a text."""
-    card, source = subject.card, source_of(subject.card)
-    yield "image", _image(card, source)
-    yield "", _preprocessing(card, source)
+def rows(subject: Subject, name: str, found: CSizes, notes: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield the rows of the first comment: a heading and a text. notes: of a network of 8-bit integers."""
+    card = subject.card
+    yield "image", _image(card)
+    yield "", _preprocessing(card)
     yield "probabilities", f"one per class, in the order of {name}_classes; their sum is 1"
     yield "", ""
     yield from found.rows
     yield "work", f"{display.count(subject.network.multiply_adds)} multiply-adds per image"
     yield "classes", _classes(card.classes)
     yield from _training(subject)
+    yield from zip(("int8", *[""] * len(notes)), notes, strict=False)
     yield "", ""
     compilers, option = ("GCC or Clang", "-std=gnu99") if found.lanes > 1 else ("any C99 compiler", "-std=c99")
     yield "compile", f"{compilers}, for example: cc {option} -O2 -c FILE.c"
@@ -93,17 +94,16 @@ def rows(subject: Subject, name: str, found: CSizes) -> Iterator[tuple[str, str]
     yield "", "The function keeps its values in static memory: call it from one thread at a time."
 
 
-def _image(card: Card, source: DType) -> str:
+def _image(card: Card) -> str:
     C, H, W = card.input_shape
     if (H, W) == (1, 1):
         return f"{display.counted(C, 'value')}, as in training"
     place = f"{W} * row + column" if C == 1 else f"{C} * ({W} * row + column) + channel"
     colors = {1: "gray", 3: "red, green, blue"}.get(C, f"{C} channels")
-    largest = 255 if source is DType.U8 else f"{card.preprocessing.maximum:g}"
-    return f"{display.picture(H, W)} pixels, {colors}, row by row: image[{place}], 0 to {largest}"
+    return f"{display.picture(H, W)} pixels, {colors}, row by row: image[{place}], 0 to {_largest(card)}"
 
 
-def _preprocessing(card: Card, source: DType) -> str:
+def _preprocessing(card: Card) -> str:
     C, H, W = card.input_shape
     if (H, W) == (1, 1):
         return ""
@@ -116,7 +116,8 @@ def _preprocessing(card: Card, source: DType) -> str:
     if seen is not None:
         means = ", ".join(f"{value * card.preprocessing.maximum:.3g}" for value in seen.mean)
         mean = f" The mean value of the training images is {means}."
-    unscaled = "" if source is DType.U8 else f" Values are those of training: the largest is {_largest(card)}."
+    usual = card.preprocessing.maximum == BYTE
+    unscaled = "" if usual else f" Values are those of training: the largest is {_largest(card)}."
     return f"from a photo: {color}{fit} (triangle filter, antialiased). No scaling of values.{unscaled}{mean}"
 
 
