@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from c_compiler import compiled, strictness
 
+from layerline.compiler.dtype import DType
 from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
-from layerline.export.c.facts import source_of
+from layerline.export.c.c_facts import source_of
 from layerline.export.export_options import ExportOptions
 from layerline.export.formats import FORMATS, write
 from layerline.recipe import Recipe
@@ -46,6 +47,8 @@ class Exported:
     name: str
     lanes: int
     classes: int
+    pixels: type
+    """The type of an image's values in NumPy."""
 
     def object(self, compiler: str, *options: str) -> Path:
         """Return the object file."""
@@ -70,10 +73,8 @@ class Exported:
         function = ctypes.CDLL(str(out))[self.name]
 
         def run(images: np.ndarray) -> np.ndarray:
-            stored, found = (
-                np.ascontiguousarray(images.transpose(0, 2, 3, 1)),
-                np.empty((len(images), self.classes), np.float32),
-            )
+            stored = np.ascontiguousarray(images.transpose(0, 2, 3, 1), self.pixels)
+            found = np.empty((len(images), self.classes), np.float32)
             for image, row in zip(stored, found, strict=True):
                 function(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data))
             return found
@@ -88,7 +89,12 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
     made = FORMATS["c"].export(subject, chosen)
     write(source, made)
     name = made.files[".h"].decode().split("void ")[1].split("(")[0]
-    return Exported(source, name, chosen.lanes, len(subject.card.classes))
+    return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels_of(subject))
+
+
+def pixels_of(subject: Subject) -> type:
+    """Return the type of an image's values in NumPy."""
+    return {DType.U8: np.uint8, DType.F32: np.float32}[source_of(subject.card)]
 
 
 def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:
@@ -97,8 +103,6 @@ def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:
     machine = named("x86-64", lanes)
     made = CompiledEngine(subject.network, subject.card.scaling, recipe, 1, machine=machine)
     made.set_state(State({name: np.asarray(value) for name, value in subject.weights.items()}, {}))
-    kind = {"u8": np.uint8, "f32": np.float32}[source_of(subject.card).value]
-    split = Split(
-        ImageSet(images.astype(kind), np.zeros(len(images), np.int32)), np.arange(len(images), dtype=np.int64)
-    )
+    stored, labels = images.astype(pixels_of(subject)), np.zeros(len(images), np.int32)
+    split = Split(ImageSet(stored, labels), np.arange(len(images), dtype=np.int64))
     return made.evaluate(split).probabilities

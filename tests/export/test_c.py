@@ -17,7 +17,7 @@ from forward_runner import drawn, images, subject
 import layerline
 from layerline.compiler.machine import host
 from layerline.errors import UserError
-from layerline.export.c.identifiers import TAKEN, function_name
+from layerline.export.c.c_identifiers import TAKEN, function_name
 from layerline.export.export_options import ExportOptions
 from layerline.export.formats import FORMATS
 from layerline.export.subject import Origin
@@ -65,6 +65,20 @@ int main(void)
     return 0;
 }
 """
+
+
+COPYING: Final = """
+Input 1 16 16
+Conv 32 9 padding=4
+Concat
+Conv 40 1
+Branch
+Conv 24 9 padding=4
+End
+Flat
+FC 3
+"""
+"""A wide border, and copies of many values."""
 
 
 def lenet5() -> Subject:
@@ -118,8 +132,8 @@ def test_the_self_test_tells_right_from_wrong(lanes: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_nothing_of_a_library_is_called(lanes: int, options: tuple[str, ...], tmp_path: Path) -> None:
     """No malloc, no libm, no memset that a compiler made of a loop; also of an image with a border."""
-    padded = subject(parse("Input 3 9 9\nConv 4 3 padding=2\nConv 4 3 padding=1\nSigmoid\nFlat\nFC 3\n", name="n"), 1)
-    made = exported(padded, tmp_path, lanes=lanes)
+    model = subject(parse(COPYING, name="n"), 1)
+    made = exported(model, tmp_path, lanes=lanes)
     assert not symbols(made.object("gcc", *options))
     assert not symbols(made.object("clang", *options))
 

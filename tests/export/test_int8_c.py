@@ -14,7 +14,7 @@ from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import named
 from layerline.data.dataset import Dataset
 from layerline.errors import UserError
-from layerline.export.c.writing import c_machine
+from layerline.export.c.c_export import c_machine
 from layerline.export.forward import forward
 from layerline.export.int8.host_accuracy import probabilities
 from layerline.export.subject import Subject

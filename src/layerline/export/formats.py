@@ -46,7 +46,9 @@ class Format:
             if field.name not in self.options and getattr(options, field.name) != getattr(plain, field.name):
                 having = ", ".join(f"--to {each.name}" for each in FORMATS.values() if field.name in each.options)
                 flag = f"--{field.name.replace('_', '-')}"
-                raise UserError(f"{flag}: not an option of --to {self.name}", f"omit it; only for {having}")
+                raise UserError(
+                    f"{flag}: not an option of --to {self.name}", f"only for {having}" if having else "omit it"
+                )
         exported: Exported = import_module(f"layerline.export.{self.module}").export(subject, options)
         return exported
 
@@ -56,7 +58,7 @@ _ALL: Final[tuple[Format, ...]] = (
         "c",
         ".c",
         "C99 without dependencies, for microcontrollers and programs",
-        "c.writing",
+        "c.c_export",
         frozenset({"name", "lanes", "int8", "data", "max_loss"}),
     ),
 )

@@ -12,9 +12,9 @@ from layerline.compiler.dtype import DType
 from layerline.compiler.machine import Machine
 from layerline.errors import UserError
 from layerline.export import on_host
-from layerline.export.c import facts, self_test
-from layerline.export.c.identifiers import function_name
-from layerline.export.c.source_file import CSource
+from layerline.export.c import c_facts, c_self_test
+from layerline.export.c.c_identifiers import function_name
+from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
 from layerline.export.int8.quantizing import quantized
@@ -36,13 +36,12 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
     C, H, W = card.input_shape
-    stored = self_test.images((H, W, C), source, largest)
-    test = self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
-    planned = made.schedule
-    sizes = facts.sizes(planned.arena_bytes, planned.scratch_bytes, "".join(module.functions), card.classes)
+    stored = c_self_test.images((H, W, C), source, largest)
+    test = c_self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
+    sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
     title = f"{name}: an image classifier, written by layerline {versions()['layerline']}"
-    rows = tuple(facts.rows(subject, name, sizes, options.lanes, notes))
+    rows = tuple(c_facts.rows(subject, name, sizes, notes))
     files = {".c": written.file(title, rows, test), ".h": written.header(title, rows)}
     return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows, notes)
 
@@ -50,7 +49,7 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
 def _made(subject: Subject, options: ExportOptions, machine: Machine) -> tuple[Forward, DType, tuple[str, ...]]:
     """Return the Program in float32 or on 8-bit values, the type of its input, and notes."""
     if not options.int8:
-        source = facts.source_of(subject.card)
+        source = c_facts.source_of(subject.card)
         return forward(subject, machine, source, channels_last=True), source, ()
     if options.lanes > 1:
         raise UserError(f"--lanes {options.lanes}: not with --int8, which has no vectors", "omit --lanes")

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.export.c.texts import in_comment, string
+from layerline.export.c.c_texts import in_comment, string
 from layerline.numbers import display
 from layerline.runs.model_file import BYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from layerline.compiler.program import Schedule
     from layerline.export.subject import Subject
     from layerline.runs.model_file import Card
 
 CODE_PER_STATEMENT: Final = 7.5
-"""Bytes per C statement of a Cortex-M4 with GCC 12 -O2: 7.2 to 7.8 for the presets (2026-11-29)."""
-STACK: Final = 256
-"""Bytes that are never needed at one lane: the presets take 72 to 136, 40 random networks 36 to 104."""
+"""Bytes of code per C statement: 7.2 to 8.5 for the presets, on a Cortex-M4 and at four lanes on x86-64 (GCC 12 -O2,
+2026-11-29)."""
+STACK: Final = {1: 256, 4: 512}
+"""Lanes → bytes of stack that are not needed: the presets take 72 to 136 at one lane, 56 to 248 at four."""
+CPUS: Final = {1: "Cortex-M4", 4: "x86-64"}
+"""Lanes → the CPU that the code's size is estimated for."""
 MOST_CLASSES: Final = 20
 """Maximum classes that the first comment lists."""
 _FITS: Final = {
@@ -38,13 +42,14 @@ def source_of(card: Card) -> DType:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class CSizes:
     """The memory that a function takes, in bytes."""
 
     weights: int
     code: int
     names: int
     scratch: int
+    lanes: int
 
     @property
     def flash(self) -> int:
@@ -54,22 +59,22 @@ class Sizes:
     @property
     def rows(self) -> tuple[tuple[str, str], ...]:
         """Return them as text."""
-        weights, code = display.size(self.weights), display.size(self.code)
+        weights, code = display.size(self.weights), f"{display.size(self.code)} of code ({CPUS[self.lanes]}, -O2)"
         return (
-            ("flash", f"{display.size(self.flash)}: {weights} of weights, about {code} of code (Cortex-M4, -O2)"),
+            ("flash", f"{display.size(self.flash)}: {weights} of weights, about {code}"),
             ("RAM", f"{display.size(self.scratch)}, static; no heap"),
-            ("stack", f"less than {STACK} bytes"),
+            ("stack", f"less than {STACK[self.lanes]} bytes"),
         )
 
 
-def sizes(weights: int, scratch: int, functions: str, classes: tuple[str, ...]) -> Sizes:
-    """Return the sizes of a function with this text."""
+def sizes(planned: Schedule, functions: str, classes: tuple[str, ...], lanes: int) -> CSizes:
+    """Return the sizes of a Program whose functions have this text."""
     code = round(CODE_PER_STATEMENT * len(re.findall(";", functions)))
     names = sum(len(string(name).encode()) + 4 for name in classes)
-    return Sizes(weights, code, names, scratch)
+    return CSizes(planned.arena_bytes, code, names, planned.scratch_bytes, lanes)
 
 
-def rows(subject: Subject, name: str, found: Sizes, lanes: int, notes: Sequence[str]) -> Iterator[tuple[str, str]]:
+def rows(subject: Subject, name: str, found: CSizes, notes: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the rows of the first comment: a heading and a text. notes: of a network of 8-bit integers."""
     card = subject.card
     yield "image", _image(card)
@@ -82,8 +87,8 @@ def rows(subject: Subject, name: str, found: Sizes, lanes: int, notes: Sequence[
     yield from _training(subject)
     yield from zip(("int8", *[""] * len(notes)), notes, strict=False)
     yield "", ""
-    option = "-std=gnu99" if lanes > 1 else "-std=c99"
-    yield "compile", f"{'GCC or Clang' if lanes > 1 else 'any C99 compiler'}, for example: cc {option} -O2 -c FILE.c"
+    compilers, option = ("GCC or Clang", "-std=gnu99") if found.lanes > 1 else ("any C99 compiler", "-std=c99")
+    yield "compile", f"{compilers}, for example: cc {option} -O2 -c FILE.c"
     yield "test", f"cc {option} -O2 -D{name.upper()}_SELFTEST FILE.c -o selftest && ./selftest && echo same bits"
     yield "", "Results have the same bits on all CPUs with IEEE 754 floats; never compile with -ffast-math."
     yield "", "The function keeps its values in static memory: call it from one thread at a time."
@@ -109,8 +114,8 @@ def _preprocessing(card: Card) -> str:
     seen = card.preprocessing.seen
     mean = ""
     if seen is not None:
-        means = ", ".join(f"{value:.3g}" for value in seen.mean)
-        mean = f" The mean of the training images is {means}."
+        means = ", ".join(f"{value * card.preprocessing.maximum:.3g}" for value in seen.mean)
+        mean = f" The mean value of the training images is {means}."
     unscaled = (
         "" if card.preprocessing.maximum == BYTE else f" Values are those of training: the largest is {_largest(card)}."
     )
