@@ -74,7 +74,7 @@ def sizes(planned: Schedule, functions: str, classes: tuple[str, ...], lanes: in
     return CSizes(planned.arena_bytes, code, names, planned.scratch_bytes, lanes)
 
 
-def rows(subject: Subject, name: str, found: CSizes, notes: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+def rows(subject: Subject, name: str, found: CSizes, notes: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the rows of the first comment: a heading and a text. notes: of a network of 8-bit integers."""
     card = subject.card
     yield "image", _image(card)
@@ -116,8 +116,9 @@ def _preprocessing(card: Card) -> str:
     if seen is not None:
         means = ", ".join(f"{value * card.preprocessing.maximum:.3g}" for value in seen.mean)
         mean = f" The mean value of the training images is {means}."
-    usual = card.preprocessing.maximum == BYTE
-    unscaled = "" if usual else f" Values are those of training: the largest is {_largest(card)}."
+    unscaled = (
+        "" if card.preprocessing.maximum == BYTE else f" Values are those of training: the largest is {_largest(card)}."
+    )
     return f"from a photo: {color}{fit} (triangle filter, antialiased). No scaling of values.{unscaled}{mean}"
 
 
