@@ -11,13 +11,13 @@ from layerline.compiler.driver import module_of
 from layerline.compiler.dtype import DType
 from layerline.compiler.machine import Machine
 from layerline.errors import UserError
-from layerline.export import on_host
 from layerline.export.c import c_facts, c_self_test
 from layerline.export.c.c_identifiers import function_name
 from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
 from layerline.export.int8.quantizing import quantized
+from layerline.export.on_host import HostProgram
 from layerline.files.versions import versions
 from layerline.numbers import display
 
@@ -37,13 +37,17 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
     C, H, W = card.input_shape
     stored = c_self_test.images((H, W, C), source, largest)
-    test = c_self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
+    here = HostProgram(made, machine, card.scaling)
+    test = c_self_test.SelfTest(source, largest, here.probabilities(stored))
     sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
     title = f"{name}: an image classifier, written by layerline {versions()['layerline']}"
     rows = tuple(c_facts.rows(subject, name, sizes, notes))
     files = {".c": written.file(title, rows, test), ".h": written.header(title, rows)}
-    return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows, notes)
+    microseconds = display.count(max(1, round(1e6 * here.seconds(stored))))
+    lanes = "" if options.lanes == 1 else f", {options.lanes} lanes"
+    speed = ("time", f"{microseconds} µs per image on this CPU (one thread{lanes})")
+    return Exported({suffix: text.encode() for suffix, text in files.items()}, (*sizes.rows, speed), notes)
 
 
 def _made(subject: Subject, options: ExportOptions, machine: Machine) -> tuple[Forward, DType, tuple[str, ...]]:
