@@ -9,6 +9,8 @@ from checking_pen import CheckingPen, Number
 
 from layerline.compiler.kernel import Over
 from layerline.compiler.kernels.augment import Augment
+from layerline.compiler.kernels.int8_ends import Int8Load
+from layerline.compiler.kernels.int8_pointwise import Int8Table
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.optimizers import HYPER_NAMES
@@ -41,7 +43,7 @@ def room_of(op: Op, buffer: Buffer) -> int:
 
 def given_room(kernel: Kernel, name: str) -> int:
     """Return the elements of an array of the caller's."""
-    if isinstance(kernel, Load | Augment):
+    if isinstance(kernel, Load | Augment | Int8Load):
         x = kernel.x
         return {"images": IMAGES * x.inside.size, "scale": x.channels, "shift": x.channels}[name]
     if isinstance(kernel, SoftmaxLoss | Probabilities) and name != "hyper":
@@ -67,6 +69,10 @@ def integers(kernel: Kernel) -> MayBe:
             found[name] = lambda _, may_be=may_be: may_be
     if isinstance(kernel, SoftmaxLoss | Probabilities):
         found["labels"] = lambda _: np.arange(kernel.classes)
+    if isinstance(kernel, Int8Load):
+        found["images"] = lambda _: np.arange(256)
+    if isinstance(kernel, Int8Table):
+        found["x8"] = lambda _: np.arange(-128, 128)
     if isinstance(kernel, Augment):
         found["moves"] = lambda place: moves(kernel, place)
     return found

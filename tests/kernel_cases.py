@@ -32,6 +32,7 @@ from layerline.compiler.kernels.batch_norm import (
     stride,
 )
 from layerline.compiler.kernels.bias import BiasSum
+from layerline.compiler.kernels.border import ClearBorder
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.concatenation import Concatenate, ConcatenateBackward
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
@@ -556,7 +557,13 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
                        *both(ConcatenateBackward(Plane(43, 1, 1), Plane(40, 1, 1), 3)))
     ),
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
-    Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
+    ClearBorder: (Case(lambda _: ClearBorder(EDGED), define.clear_border, EXACT),
+                  Case(lambda m: ClearBorder(BARE, m.lanes), define.clear_border, EXACT)),
+    Deliver: (
+        Case(lambda _: Deliver(EDGED), define.deliver, EXACT),
+        Case(lambda _: Deliver(EDGED, (30, 200)), define.deliver, EXACT,
+             lambda _, __: {"values": Strided((IMAGES, 5, 4, 7), (200, 28, 7, 1), 200 * IMAGES, 30)}),
+    ),
     Reorder: (
         Case(lambda _: Reorder(5, 7), define.reorder, EXACT,
              lambda _, __: {"x": listed(IMAGES, 7, 5, apart=capacity(35)),

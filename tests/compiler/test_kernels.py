@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
+from int8_cases import INT8
 from kernel_cases import CASES, DRAWN, GIVEN, IMAGES, Case, sizes
 from kernel_definitions import told
 from kernel_runner import Packed, Strided, aligned, image, listed, run
@@ -32,9 +33,11 @@ from layerline.compiler.plane import Plane, capacity
 if TYPE_CHECKING:
     from kernel_cases import Lies
 
+ALL: Final = {**CASES, **INT8}
 MACHINES: Final = (host(), named(lanes=1))
 TYPES: Final = {
-    DType.F32: np.float32, DType.F64: np.float64, DType.I32: np.int32, DType.I64: np.int64, DType.U8: np.uint8
+    DType.F32: np.float32, DType.F64: np.float64, DType.I32: np.int32, DType.I64: np.int64, DType.U8: np.uint8,
+    DType.I8: np.int8,
 }  # fmt: skip
 BEGIN_UNKNOWN: Final = (Access.SETS, Access.OWNS)
 ROUNDING: Final = {np.float32: 2.0**-24, np.float64: 2.0**-53}
@@ -119,7 +122,7 @@ def still_zero(name: str, access: Access, lies: Lies, memory: np.ndarray) -> Non
 
 TABLE: Final = [
     pytest.param(case, machine, id=f"{kernel.__name__}-{number}-{machine.lanes}")
-    for kernel, cases in CASES.items()
+    for kernel, cases in ALL.items()
     for number, case in enumerate(cases)
     for machine in MACHINES
     if case.lanes <= machine.lanes
@@ -145,5 +148,7 @@ def test_no_kernel_is_without_a_definition() -> None:
     those that read the clock, which no definition knows: `test_kernel_times.py` has them."""
     modules = [importlib.import_module(f"{kernels.__name__}.{m.name}") for m in pkgutil.iter_modules(kernels.__path__)]
     there = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
-    assert set(CASES) == {one for one in there if issubclass(one, Kernel)} - {Kernel, Exchange, Peak, Timed}
-    assert all(type(case.kernel(MACHINES[0])) is kernel for kernel, cases in CASES.items() for case in cases)
+    assert {*CASES, *INT8} == {one for one in there if issubclass(one, Kernel)} - {Kernel, Exchange, Peak, Timed}
+    assert all(
+        type(case.kernel(MACHINES[0])) is kernel for kernel, cases in {**CASES, **INT8}.items() for case in cases
+    )

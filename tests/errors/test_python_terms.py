@@ -11,6 +11,7 @@ import layerline
 from layerline.errors import DataError
 from layerline.errors.python_terms import OPTIONS, PHRASES, in_python
 from layerline.experiment.options import BY_KEY
+from layerline.export.export_options import ExportArguments
 
 TERMS = {
     "--epochs 0: must be a whole number": "epochs=0: must be a whole number",
@@ -64,6 +65,7 @@ def test_the_options_are_those_of_python() -> None:
         "seeds",
         "split",
         "data",
+        "max_loss",
     }
     assert {name.replace("-", "_") for name in OPTIONS} == arguments | {"split_seed"}
     functions = (
@@ -74,6 +76,7 @@ def test_the_options_are_those_of_python() -> None:
         layerline.Recipe,
     )
     known = {name for function in functions for name in inspect.signature(function).parameters}
+    known |= ExportArguments.__annotations__.keys()
     assert arguments <= known
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from c_compiler import needed
 from PIL import Image, ImageDraw
 from places import DOCS, SOURCES
 
@@ -37,6 +38,7 @@ PAGES = (
     "pytorch.md",
     "scikit-learn.md",
     "engines.md",
+    pytest.param("export-c.md", marks=needed("gcc")),
 )
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "…"

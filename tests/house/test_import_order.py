@@ -37,6 +37,7 @@ ORDER = (
     "experiment",
     "runs",
     "measure",
+    "export",
     "report",
     "comparison",
     "training",

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "train": "Train a network on images.",
     "predict": "Classify images.",
     "evaluate": "Evaluate a model on labeled images.",
+    "export": "Export a model to ONNX, C or a web page.",
     "rerun": "Repeat a run; --check verifies that the results are bit-identical.",
     "report": "Write a run's report as one HTML file.",
     "runs": "List runs.",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command, given, options
-from layerline.cli.data_progress import LABEL_OPTIONS, Reading, cache_folder
+from layerline.cli.data_progress import LABEL_OPTIONS
+from layerline.cli.model_data import OF_THE_MODEL, data_of
 from layerline.cli.option import GroupedOption
-from layerline.errors import DataError, RecipeError, UserError
+from layerline.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset, Split
     from layerline.runs.result import Result
     from layerline.training import Model
-    from layerline.training.run_of_model import RunOfModel
 
-OF_THE_MODEL: Final = ("size", "fit", "gray", "normalize")
-"""Data options of a training run that the model determines here."""
 _SETS: Final = {"test": "test set", "validation": "validation set", "train": "training set", "all": "all images"}
 
 
@@ -74,7 +72,7 @@ def evaluate(model: str, split: str | None, seed: str | None, as_json: bool, **v
     loaded = found.model
     run = run_of_model.find(Path(model))
     terminal = Terminal(None if as_json else sys.stdout, os.environ)
-    data = _data(loaded, run, flags, which, terminal)
+    data = data_of(loaded, run, flags, which, terminal)
     evaluated = evaluation.parts(data, which)
     drawn = int(flags.get("seed", 0 if run is None else run.seed))
     result = loaded.evaluate(data, which, seed=drawn, progress=lambda done, of: _show(terminal, done, of))
@@ -110,53 +108,6 @@ def _threads(count: Any) -> int | None:
 
     engines.check("compiled", count)
     return None if count is None else int(count)
-
-
-def _data(loaded: Model, run: RunOfModel | None, flags: dict[str, Any], which: str, terminal: Terminal) -> Dataset:
-    """Return the data, read as the model needs it and split as in its training. Raises DataError."""
-    from layerline.data import sources
-    from layerline.experiment.options import DATA_KEYS
-
-    requested = _splits(run, flags, which)
-    seed = flags.get("seed", requested.get("split_seed", requested.get("seed", 0)))
-    omitted = (*OF_THE_MODEL, "data", "allow", "split_seed")
-    splits = {key: value for key, value in requested.items() if key in DATA_KEYS and key not in omitted}
-    try:
-        return loaded.load_data(
-            requested["data"],
-            allow=requested.get("allow", ()),
-            seed=seed,
-            progress=Reading(terminal),
-            **{"cache": cache_folder(), **splits},
-        )
-    except DataError as error:
-        there = "data" in flags or requested["data"] in sources.NAMES or Path(str(requested["data"])).exists()
-        if not there:
-            help_line = "if the data has moved, add --data PATH or --data-dir DIR"
-        elif error.message.startswith(f"--{which} ") and which not in flags:
-            help_line = "--split all evaluates every image, without splitting"
-        else:
-            raise
-        raise DataError(error.message, help_line) from error
-
-
-def _splits(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[str, Any]:
-    """Return which data to read and how to split it: as requested, else as for the run, else as by default.
-
-    If the data is not the run's, no validation set is split off for a test, because there may be too few images. With
-    --split all, nothing is split off.
-    """
-    from layerline.data.splitting import Own
-
-    found: dict[str, Any] = {} if run is None else run.reading(flags.get("data"))
-    if which == "all":
-        found = {key: value for key, value in found.items() if key != "limit"} | {"test": Own(), "validation": Own()}
-    elif which == "test":
-        found.setdefault("validation", Own())
-    found |= flags
-    if "data" not in found:
-        raise UserError("--data: missing", "specify labeled images, or evaluate a run's folder, which records its data")
-    return found
 
 
 def _show(terminal: Terminal, done: int, of: int) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.builder import Builder, LayerValue
@@ -23,7 +22,6 @@ from layerline.compiler.given import (
     SHIFT,
     images,
     probabilities,
-    values,
 )
 from layerline.compiler.kernels import (
     activations_lower,
@@ -31,6 +29,7 @@ from layerline.compiler.kernels import (
     batch_norm_lower,
     concatenation_lower,
     conv_lower,
+    deliver_lower,
     dropout_lower,
     fc_lower,
     pool_lower,
@@ -39,7 +38,7 @@ from layerline.compiler.kernels import (
     sum_lower,
 )
 from layerline.compiler.kernels.augment import Augment
-from layerline.compiler.kernels.copies import Deliver, Reorder
+from layerline.compiler.kernels.copies import Reorder
 from layerline.compiler.kernels.load import Load
 from layerline.compiler.kernels.loss import LossTotal, Probabilities, SoftmaxLoss
 from layerline.compiler.kernels.step_lower import clipping, steps
@@ -106,7 +105,7 @@ def build(network: Network, machine: Machine, task: Task) -> Program:
 def _finish(b: Builder, logits: LayerValue) -> None:
     """Add softmax and loss, or the task's end; classes are numbered in C, H, W order, regardless of memory order."""
     if not b.training and b.task.end is End.VALUES:
-        b.op(Deliver(logits.plane), logits.buffer, values(math.prod(logits.image)))
+        deliver_lower.deliver(b, [b.value(number) for number in b.task.observed] or [logits])
         return
     K = b.network.classes
     z, (C, H, W) = logits.buffer, logits.image

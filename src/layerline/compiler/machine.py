@@ -24,6 +24,7 @@ _TARGETS: Final = {
     "aarch64": Target(64, 4, 32, True),
     "arm64": Target(64, 4, 32, True),
     "wasm32": Target(32, 1, 16, False),
+    "c99": Target(32, 1, 12, False),
 }
 """The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 
@@ -50,6 +51,11 @@ class Machine:
     def index_bits(self) -> int:
         """Return the width of an address, and so of an index, in bits."""
         return _target(self.triple).index_bits
+
+    @property
+    def alignment(self) -> int:
+        """Return the alignment of a vector in bytes: what memory needs where no cache line matters."""
+        return 4 * self.lanes
 
     def lanes_for(self, n: int) -> int:
         """Return the lanes of the narrowest vector that holds n values, or of the widest available.

@@ -47,6 +47,9 @@ class Task:
     training: bool = True
     end: End = End.LOSSES
     """What is computed if it is not training."""
+    observed: tuple[int, ...] = ()
+    """With End.VALUES: the values that are delivered, one after the other, by their numbers in the network, instead of
+    the last layer's. Those that are fused into others (a convolution before its ReLU) cost time."""
     fuse_updates: bool = True
     """If off, the whole gradient of each parameter stays readable after a step."""
     exchanges: bool = False

@@ -72,9 +72,14 @@ class Predictor:
         self._write(weights, images, indices, {"labels": labels, "probabilities": probabilities, "losses": losses})
         return outputs
 
-    def values(self, weights: Memory, images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the last layer's values for the images at `indices`, float32 (N, *shape); for End.VALUES."""
-        outputs = np.empty((len(indices), *self.network.nodes[-1].shape), np.float32)
+    def values(
+        self, weights: Memory, images: ImageSet, indices: NDArray[np.int64], shape: tuple[int, ...] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the last layer's values for the images at `indices`, float32 (N, *shape); for End.VALUES.
+
+        shape: of all values of an image that the task observes; None: the last layer's.
+        """
+        outputs = np.empty((len(indices), *(self.network.nodes[-1].shape if shape is None else shape)), np.float32)
         self._write(weights, images, indices, {"values": outputs})
         return outputs
 

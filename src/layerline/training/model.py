@@ -21,6 +21,9 @@ from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.at_caller import warn
 from layerline.errors.wrong_calls import answered
+from layerline.export import formats
+from layerline.export.export_options import ExportOptions
+from layerline.export.subject import Subject, origin_of
 from layerline.files.versions import versions
 from layerline.network.pytorch.to_torch import with_weights
 from layerline.network.table import headline, parameters
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Fit, Scaling
     from layerline.engines.interface import Engine
     from layerline.engines.placement import Placement
+    from layerline.export.export_options import ExportArguments
+    from layerline.export.formats import Exported, Format
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result
@@ -300,6 +305,22 @@ class Model:
         _check_name(Path(path))
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         model_file.write(Path(path), self.weights, card)
+
+    def export(self, path: str | os.PathLike[str], to: str | None = None, **options: Unpack[ExportArguments]) -> None:
+        """Export the model for other programs, as `layerline export` does.
+
+        path: the file to write; an existing one is replaced. to: "onnx", "c", "web" or "wasm"; default: by the suffix
+        of `path`. options: see docs/exporting.md; a format refuses options that it does not have.
+        Raises UserError if the model cannot be exported to this format, or the file cannot be written.
+        """
+        chosen = formats.format_for(Path(path)) if to is None else formats.format_of(to)
+        formats.write(Path(path), self.exported(chosen, ExportOptions(**options)))
+
+    def exported(self, chosen: Format, options: ExportOptions, stored: Path | None = None) -> Exported:
+        """Return an export in memory; stored: the file or run folder that the model is from, if known."""
+        card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
+        origin = None if stored is None else origin_of(stored)
+        return chosen.export(Subject(self.network, card, self.weights, origin), options)
 
     def engine_with_weights(self) -> Engine:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""

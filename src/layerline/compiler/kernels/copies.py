@@ -47,25 +47,32 @@ class Deliver(Kernel):
     """values[n, c, h, w] = x[n, h, w, c]: what the caller gets of a layer, in PyTorch's order and without a border."""
 
     x: Plane
+    part: tuple[int, int] | None = None
+    """Of several values that are delivered: the place of this one, and the size of all."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        return {"x": reads(self.x), "values": sets(self.x.channels * self.x.height * self.x.width)}
+        return {"x": reads(self.x), "values": sets(self._part[1])}
+
+    @property
+    def _part(self) -> tuple[int, int]:
+        return self.part or (0, self.x.inside.size)
 
     @property
     def symbol(self) -> str:
-        return f"deliver_{self.x.label}"
+        return f"deliver_{self.x.label}" + (f"_{self.part[0]}of{self.part[1]}" if self.part else "")
 
     def write(self, pen: Pen) -> None:
         C, H, W = self.x.channels, self.x.height, self.x.width
-        x, values = pen.pointer("x"), pen.pointer("values")
+        first, size = self._part
+        x, values = pen.pointer("x"), pen.at(pen.pointer("values"), first)
         with (
             pen.loop("n", pen.count("images")) as n,
             pen.loop("c", C) as c,
             pen.loop("h", H) as h,
             pen.loop("w", W) as w,
         ):
-            pen.store(pen.load(x, self.x.at(n, h, w, c)), values, ((n * C + c) * H + h) * W + w)
+            pen.store(pen.load(x, self.x.at(n, h, w, c)), values, n * size + ((c * H + h) * W + w))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""`layerline export`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from layerline.cli.commands import Command, given, options
+from layerline.cli.model_data import data_of
+from layerline.cli.option import GroupedOption
+from layerline.cli.out_file import free
+from layerline.errors import UserError
+from layerline.numbers import display
+
+if TYPE_CHECKING:
+    from layerline.cli.terminal import Terminal
+    from layerline.data.dataset import Dataset
+    from layerline.export.export_options import ExportOptions
+    from layerline.export.formats import Exported, Format
+    from layerline.training import Model
+
+_C, _ONNX, _WHAT = "C", "ONNX", "What"
+_CHOICES: Final = {"pixels": ("uint8", "float32"), "layout": ("NCHW", "NHWC"), "lanes": ("1", "4")}
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.option(
+    *("--to", "to"), cls=GroupedOption, group=_WHAT, metavar="FORMAT", help="onnx, c, web or wasm [by FILE's suffix]"
+)
+@click.option(*("--out", "-o", "out"), cls=GroupedOption, group=_WHAT, metavar="FILE", help="file to write")
+@click.option(*("--force", "force"), cls=GroupedOption, group=_WHAT, is_flag=True, help="replace existing files")
+@click.option(
+    *("--dry-run", "dry_run"), cls=GroupedOption, group=_WHAT, is_flag=True, help="print the sizes, write nothing"
+)
+@click.option(
+    *("--name", "name"), cls=GroupedOption, group=_C, metavar="NAME", help="name of the function [the network's]"
+)
+@click.option(
+    *("--lanes", "lanes"),
+    cls=GroupedOption,
+    group=_C,
+    metavar="N",
+    help="float32 values per vector: 1, or 4 with the vector extensions of GCC and Clang [1]",
+)
+@click.option(*("--int8", "int8"), cls=GroupedOption, group=_C, is_flag=True, help="8-bit integer weights and values")
+@click.option(
+    *("--max-loss", "max_loss"),
+    cls=GroupedOption,
+    group=_C,
+    metavar="FRACTION",
+    help="largest accepted loss of validation accuracy by --int8 [0.01]",
+)
+@options(("data", "data_dir"), _C)
+@click.option(
+    *("--pixels", "pixels"), cls=GroupedOption, group=_ONNX, metavar="TYPE", help="input type: uint8 or float32 [uint8]"
+)
+@click.option(
+    *("--layout", "layout"), cls=GroupedOption, group=_ONNX, metavar="AXES", help="input axes: NCHW or NHWC [NCHW]"
+)
+def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bool, **values: Any) -> None:
+    """Export MODEL for other programs; MODEL is a model.safetensors or a run's folder.
+
+    \b
+    onnx  pixels in, probabilities out, for onnxruntime and other libraries
+    c     a C99 file without dependencies, for microcontrollers and programs
+    web   a web page that classifies images in any browser, offline
+    wasm  a WebAssembly module with its JavaScript, for your own page
+    """
+    from layerline.cli.terminal import Terminal
+    from layerline.export import formats
+    from layerline.training.stored import stored
+
+    path, chosen = _target(to, out, dry_run=dry_run)
+    chosen_options = _options(values)
+    found = stored(Path(model))
+    terminal = Terminal(sys.stdout, os.environ)
+    if found.note is not None:
+        terminal.say(f"note: {found.note}")
+    data = _data(model, found.model, values, terminal) if chosen_options.int8 else None
+    exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
+    terminal.clear()
+    _report(terminal, found.model, exported)
+    if dry_run or path is None:
+        return
+    for each in formats.paths_of(path, exported):
+        free(each, "an export", path.name, force=force)
+    for each in formats.write(path, exported):
+        terminal.fact("written", f"{each}: {display.size(each.stat().st_size)}")
+
+
+def _target(to: str | None, out: str | None, *, dry_run: bool) -> tuple[Path | None, Format]:
+    """Return the file and its format. Raises UserError."""
+    from layerline.export import formats
+
+    if out is None:
+        if to is None:
+            raise UserError("--to: missing", f"one of: {', '.join(formats.FORMATS)}")
+        if not dry_run:
+            suffix = formats.format_of(to).suffix
+            raise UserError("--out: missing", f"name the file, such as --out model{suffix}, or use --dry-run")
+        return None, formats.format_of(to)
+    path = Path(out)
+    return path, formats.format_for(path) if to is None else formats.format_of(to)
+
+
+def _options(values: dict[str, Any]) -> ExportOptions:
+    """Return the options as values. Raises UserError for one that is invalid."""
+    from layerline.export.export_options import ExportOptions
+
+    chosen: dict[str, Any] = {key: values[key] for key in ("name", "int8") if values[key]}
+    for key, words in _CHOICES.items():
+        if values[key] is not None:
+            if values[key] not in words:
+                raise UserError(f"--{key} {display.name(values[key])}: must be {' or '.join(words)}")
+            chosen[key] = int(values[key]) if key == "lanes" else values[key]
+    if values["max_loss"] is not None:
+        chosen["max_loss"] = _fraction(values["max_loss"])
+    return ExportOptions(**chosen)
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise UserError(f"--max-loss {display.name(text)}: must be a number between 0 and 1")
+    return number
+
+
+def _data(model: str, loaded: Model, values: dict[str, Any], terminal: Terminal) -> Dataset:
+    """Return the data of the model's run, read again and split as in its training."""
+    from layerline.experiment.options import BY_KEY
+    from layerline.training import run_of_model
+
+    flags = {key: BY_KEY[key].value(value) for key, value in given(values).items()}
+    return data_of(loaded, run_of_model.find(Path(model)), flags, "validation", terminal)
+
+
+def _report(terminal: Terminal, model: Model, exported: Exported) -> None:
+    """Print the sizes and notes."""
+    for what, size in exported.sizes:
+        terminal.fact(what, size)
+    terminal.fact("work", f"{display.count(model.network.multiply_adds)} multiply-adds per image")
+    for note in exported.notes:
+        terminal.fact("note", note)

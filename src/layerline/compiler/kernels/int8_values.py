@@ -1,0 +1,91 @@
+"""What kernels on 8-bit values share: how a sum becomes a value again, and the border around an image.
+
+The math.  A value q (int8) of a tensor with scale s and zero point z stands for the number s · (q − z). A sum a (int32)
+in units of S becomes a value of a tensor with scale s and zero point z by a factor M = S / s · 2³², rounded:
+    q = min(max(⌊(a · M + 2³¹) / 2³²⌋ + z, low), high)
+with the product in 64 bits: no rounding but this one, in integers only, so that the result is the same on every chip,
+with a floating-point unit or without. It needs M < 2³¹, that is S < s / 2, and the rounding of M changes the result by
+at most |a| · 2⁻³³. `low` and `high` are −128 and 127, or the values of an activation's limits: ReLU is low = z.
+
+The parameters of a kernel are one list of int32, `t`, whose first elements are these: z, low, high.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernels.loops import vectors
+from layerline.compiler.plane import item
+
+if TYPE_CHECKING:
+    from layerline.compiler.pen import Pen
+    from layerline.compiler.plane import Plane
+    from layerline.compiler.values import Index, Pointer, Value
+
+LOWEST: Final = -128
+HIGHEST: Final = 127
+HEAD: Final = 3
+"""The elements of `t` that every kernel has: zero point, low, high."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """How the sums of a kernel become values: the head of `t`, in registers."""
+
+    zero: Value
+    low: Value
+    high: Value
+
+    @classmethod
+    def loaded(cls, pen: Pen, lanes: int = 1) -> Finish:
+        """Load the head of `t`, for vectors of so many lanes."""
+        return cls(*(pen.broadcast(pen.pointer("t"), number, lanes) for number in range(HEAD)))
+
+    def splat(self, pen: Pen, lanes: int) -> Finish:
+        """Return the same for vectors of so many lanes."""
+        return Finish(*(pen.splat(each, lanes) for each in (self.zero, self.low, self.high)))
+
+    def value(self, pen: Pen, total: Value, factor: Value) -> Value:
+        """Return the values of sums (i32), as i8."""
+        found = pen.add(pen.scaled(total, factor), self.zero)
+        found = pen.select(pen.greater(self.low, found), self.low, found)
+        return pen.convert(pen.select(pen.greater(found, self.high), self.high, found), DType.I8)
+
+
+def write_border(pen: Pen, name: str, plane: Plane, value: Value) -> None:
+    """Write `value` (one i8) all around every image of an argument: for the sums, it is a zero.
+
+    Kernels write the border of what they set, so that an image needs no memory that is prepared for it, and may share
+    it with others.
+    """
+    gap = (plane.left + plane.right) * plane.channels
+    first, last = plane.top * plane.pitch + plane.left * plane.channels, plane.bottom * plane.pitch
+    if plane.bare:
+        return
+    with pen.loop("n", pen.count("images")) as n:
+        to = pen.at(pen.pointer(name), item(n, plane.size))
+        _fill(pen, to, first, value)
+        if gap and plane.height > 1:
+            with pen.loop("h", plane.height - 1) as h:
+                _fill(pen, pen.at(to, plane.inner(h, plane.width)), gap, value)
+        _fill(pen, pen.at(to, plane.inner(plane.height - 1, plane.width)), plane.right * plane.channels + last, value)
+
+
+def _fill(pen: Pen, to: Pointer, count: int, value: Value) -> None:
+    if count:
+        lanes = pen.machine.lanes_for(count)
+        many = pen.splat(value, lanes)
+        for i, valid in vectors(pen, count, lanes):
+            pen.store(many, to, i, valid)
+
+
+def border_value(pen: Pen) -> Value:
+    """Return the zero point in `t` as i8."""
+    return pen.convert(pen.load(pen.pointer("t")), DType.I8)
+
+
+def longer(pen: Pen, pointer: Pointer, index: Index | int, lanes: int = 1) -> Value:
+    """Load values as i32."""
+    return pen.convert(pen.load(pointer, index, lanes), DType.I32)

@@ -1,0 +1,1 @@
+"""EXPORT: a trained model as a file for other programs; ONNX files are read, too."""
