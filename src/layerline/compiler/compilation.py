@@ -58,7 +58,12 @@ def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
 
 
 def compile_schedule(planned: Schedule, machine: Machine, task: Task) -> Compiled:
-    """Return the machine code of a schedule, from the cache on disk if it is there, else put there."""
-    key = key_of(planned, machine)
-    code = code_cache.cached(key, lambda: jit.object_code(write_module(planned, machine), machine))
+    """Return the machine code of a schedule, ready to be called."""
+    code = object_of(planned, machine)
     return Compiled(task, planned, jit.linked(code, machine, ["train" if task.training else "predict"]))
+
+
+def object_of(planned: Schedule, machine: Machine) -> bytes:
+    """Return the object file of a schedule, from the cache on disk if it is there, else put there."""
+    key = key_of(planned, machine)
+    return code_cache.cached(key, lambda: jit.object_code(write_module(planned, machine), machine))

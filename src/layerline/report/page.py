@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import hashlib
 import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +12,7 @@ import numpy as np
 
 from layerline import __version__
 from layerline.data.dataset import FITTED
+from layerline.export.web import panel, templates
 from layerline.files import whole
 from layerline.measure import remarks
 from layerline.numbers import display
@@ -136,9 +135,9 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     return {
         "mark": MARK,
         "version": __version__,
-        "style": _file("report.css"),
+        "style": templates.text("look.css") + _file("report.css"),
         "script": script,
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "script_hash": panel.hash_of(script),
         "title": f"{display.name(network)} on {display.name(about.data.name or 'data')}",
         "run": display.name(run.folder.resolve().name),
         "split": split,
@@ -215,16 +214,7 @@ def _filters(run: SavedRun) -> dict[str, Any] | None:
 @functools.cache
 def template() -> jinja2.Template:
     """Return the page's template, compiled."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = display.count  # numbers look the same everywhere: 12,345
+    environment = templates.environment(_file)
     environment.filters["flags"] = _flags
     return environment.get_template("report.html")
 

@@ -1,0 +1,209 @@
+// Images of any kind and size → the pixels that the network expects, computed like those of its training images.
+
+const MOST_BYTES = 2 ** 28;
+const MOST_PIXELS = 80_000_000;
+const LONGEST_SIDE = 16_384; // browsers cannot draw wider images
+const BAND = 2 ** 20; // pixels that are converted at once
+const BITS = 22; // of Pillow's weights
+const KINDS = "JPEG, PNG, WebP, GIF, BMP or AVIF";
+
+class ImageError extends Error {}
+
+/** Return the size that an image file declares, [width, height], so that a huge one is never decoded. */
+async function declaredSize(file) {
+  const head = new DataView(await file.slice(0, 2 ** 16).arrayBuffer());
+  const text = (at, length) =>
+    head.byteLength < at + length ? "" : String.fromCharCode(...new Uint8Array(head.buffer, at, length));
+  const size = {
+    "\x89PNG": () => [head.getUint32(16), head.getUint32(20)],
+    GIF8: () => [head.getUint16(6, true), head.getUint16(8, true)],
+    RIFF: () => webpSize(head, text(12, 4)),
+  }[text(0, 4)];
+  try {
+    if (size) return size();
+    if (text(0, 2) === "\xff\xd8") return await jpegSize(file);
+    if (text(0, 2) === "BM") return [head.getInt32(18, true), Math.abs(head.getInt32(22, true))];
+    if (text(4, 4) === "ftyp") return avifSize(head);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // a header that ends too early
+    throw new ImageError("it is truncated");
+  }
+  throw new ImageError(`it is not an image that this page can read (${KINDS})`);
+}
+
+function webpSize(head, kind) {
+  const size24 = (at) => 1 + head.getUint16(at, true) + head.getUint8(at + 2) * 65536;
+  if (kind === "VP8X") return [size24(24), size24(27)];
+  if (kind === "VP8 ") return [head.getUint16(26, true) & 0x3fff, head.getUint16(28, true) & 0x3fff];
+  const bits = head.getUint32(21, true);
+  return [1 + (bits & 0x3fff), 1 + ((bits >> 14) & 0x3fff)];
+}
+
+async function jpegSize(file) {
+  for (let at = 2; at < file.size; ) {
+    const part = new DataView(await file.slice(at, at + 9).arrayBuffer());
+    const marker = part.getUint8(1);
+    if (part.getUint8(0) !== 0xff) break;
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker))
+      return [part.getUint16(7), part.getUint16(5)];
+    at += marker === 0xff ? 1 : 2 + part.getUint16(2);
+  }
+  throw new ImageError("it is a damaged JPEG");
+}
+
+function avifSize(head) {
+  let largest = [0, 0];
+  for (let at = 8; at + 16 <= head.byteLength; at++)
+    if (head.getUint32(at) === 0x69737065 /* ispe */) {
+      const found = [head.getUint32(at + 8), head.getUint32(at + 12)];
+      if (found[0] * found[1] > largest[0] * largest[1]) largest = found;
+    }
+  if (!largest[0]) throw new ImageError("it is an AVIF without a size");
+  return largest;
+}
+
+/** Decode an image file, upright, without converting its colors: training ignored color profiles, too. */
+async function decoded(file) {
+  if (file.size > MOST_BYTES)
+    throw new ImageError(`it has ${Math.round(file.size / 1e6).toLocaleString("en")} MB; at most 268 MB are read`);
+  const [width, height] = await declaredSize(file);
+  const reads = `it has ${width.toLocaleString("en")}×${height.toLocaleString("en")} pixels`;
+  if (width * height > MOST_PIXELS) throw new ImageError(`${reads}; at most 80 million are read`);
+  if (Math.max(width, height) > LONGEST_SIDE) throw new ImageError(`${reads}; browsers draw at most 16,384 in a row`);
+  try {
+    return await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  } catch {
+    throw new ImageError("this browser cannot decode it; it may be damaged");
+  }
+}
+
+/**
+ * Return the pixels of what a canvas can draw, height × width × channels bytes.
+ * fit: crop, pad or stretch; size: of the source, [width, height].
+ */
+async function fitted(source, [w, h], { width: W, height: H, channels }, fit) {
+  const rows = bands(source, w, h, channels);
+  if (fit === "stretch") return resized(rows, w, h, channels, [0, 0, w, h], W, H);
+  if (fit === "crop") {
+    const scale = Math.max(H / h, W / w);
+    const x = Math.max(0, (w - W / scale) / 2);
+    const y = Math.max(0, (h - H / scale) / 2);
+    return resized(rows, w, h, channels, [x, y, Math.min(w, x + W / scale), Math.min(h, y + H / scale)], W, H);
+  }
+  const scale = Math.min(H / h, W / w);
+  const inner = [w, h].map((side, k) => Math.min([W, H][k], Math.max(1, Math.floor(side * scale + 0.5))));
+  const whole = await resized(rows, w, h, channels, [0, 0, w, h], ...inner);
+  return pasted(whole, inner, [Math.floor((W - inner[0]) / 2), Math.floor((H - inner[1]) / 2)], [W, H], channels);
+}
+
+/** Put an image onto a black one. */
+function pasted(image, [w, h], [left, top], [W, H], channels) {
+  const paper = new Uint8Array(W * H * channels);
+  for (let y = Math.max(0, -top); y < Math.min(h, H - top); y++)
+    for (let x = Math.max(0, -left); x < Math.min(w, W - left); x++)
+      for (let c = 0; c < channels; c++)
+        paper[((y + top) * W + x + left) * channels + c] = image[(y * w + x) * channels + c];
+  return paper;
+}
+
+/** Yield bands of whole rows, [first row, bytes], over white, as gray or RGB. */
+async function* bands(source, w, h, channels) {
+  const rows = Math.min(h, Math.max(1, Math.floor(BAND / w)));
+  const canvas = Object.assign(document.createElement("canvas"), { width: w, height: rows });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  for (let top = 0; top < h; top += rows) {
+    if (top) await new Promise((resolve) => setTimeout(resolve)); // the page stays responsive
+    context.clearRect(0, 0, w, rows);
+    context.drawImage(source, 0, -top);
+    yield [top, plain(context.getImageData(0, 0, w, Math.min(rows, h - top)).data, channels)];
+  }
+}
+
+/** Return RGBA composited over white, as gray or RGB, by Pillow's formulas. */
+function plain(data, channels) {
+  const out = new Uint8Array((data.length / 4) * channels);
+  for (let from = 0, to = 0; from < data.length; from += 4, to += channels) {
+    const alpha = data[from + 3];
+    const r = overWhite(data[from], alpha);
+    const g = overWhite(data[from + 1], alpha);
+    const b = overWhite(data[from + 2], alpha);
+    if (channels === 1) out[to] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+    else {
+      out[to] = r;
+      out[to + 1] = g;
+      out[to + 2] = b;
+    }
+  }
+  return out;
+}
+
+function overWhite(value, alpha) {
+  if (alpha === 255) return value;
+  const sum = 255 * (255 - alpha) + value * alpha + 128;
+  return ((sum >> 8) + sum) >> 8;
+}
+
+/** Resize as Pillow's BILINEAR does: a triangle filter that is antialiased, first along rows, then along columns. */
+async function resized(bands, w, h, channels, box, W, H) {
+  const [left, top, right, bottom] = box.map(Math.fround);
+  const across = W !== w || left || right !== W ? filter(w, left, right, W) : null;
+  const down = H !== h || top || bottom !== H ? filter(h, top, bottom, H) : null;
+  const first = down ? down[0].first : 0;
+  const last = down ? down[H - 1].first + down[H - 1].weights.length : h;
+  const narrow = new Uint8Array((last - first) * W * channels);
+  for await (const [start, rows] of bands) {
+    const end = Math.min(last, start + rows.length / (w * channels));
+    for (let y = Math.max(first, start); y < end; y++) {
+      const row = rows.subarray((y - start) * w * channels, (y - start + 1) * w * channels);
+      const to = (y - first) * W * channels;
+      if (across) along(across, row, 0, channels, channels, narrow, to, channels);
+      else narrow.set(row, to);
+    }
+  }
+  if (!down) return narrow;
+  const out = new Uint8Array(W * H * channels);
+  along(down, narrow, first, W * channels, W * channels, out, 0, W * channels);
+  return out;
+}
+
+/** Apply a filter: `step` elements between inputs, which begin at number `first`, and `count` values for each. */
+function along(filter, input, first, step, count, out, at, stepOut) {
+  filter.forEach(({ first: from, weights }, k) => {
+    for (let c = 0; c < count; c++) {
+      let sum = 2 ** (BITS - 1);
+      for (let i = 0, place = (from - first) * step + c; i < weights.length; i++, place += step)
+        sum += weights[i] * input[place];
+      out[at + k * stepOut + c] = Math.min(255, sum >> BITS);
+    }
+  });
+}
+
+/** Return, for each of `count` outputs, its first input and the integer weights of its inputs. */
+function filter(size, from, to, count) {
+  const scale = Math.fround(to - from) / count;
+  const support = Math.max(scale, 1);
+  return Array.from({ length: count }, (_, k) => {
+    const center = from + (k + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(size, Math.trunc(center + support + 0.5));
+    const heights = [];
+    for (let x = 0; x < end - first; x++)
+      heights.push(Math.max(0, 1 - Math.abs((x + first - center + 0.5) * (1 / support))));
+    const total = heights.reduce((sum, each) => sum + each, 0);
+    const weights = heights.map((each) => Math.trunc(0.5 + (each / total) * 2 ** BITS));
+    return { first, weights: Int32Array.from(weights) };
+  });
+}
+
+/** Bring bytes to the scale of the training images. */
+function scaled(bytes, { type, maximum, bits }) {
+  if (type === "uint8") return bytes;
+  if (bits === 16) return Float32Array.from(bytes, (value) => halfToEven(value * (maximum / 255)));
+  const factor = Math.fround(maximum / 255);
+  return Float32Array.from(bytes, (value) => value * factor);
+}
+
+function halfToEven(value) {
+  const near = Math.round(value);
+  return near - value === 0.5 && near % 2 ? near - 1 : near;
+}
