@@ -152,7 +152,6 @@ def _narrowed(machine: Machine, name: str, lanes: int | None) -> Machine:
         return machine
     known = [width for width in (1, 4, 8, 16) if width <= machine.lanes]
     if lanes not in known:
-        raise UserError(
-            f"--lanes {lanes}: {name} has no vectors of that width", "one of: " + ", ".join(map(str, known))
-        )
+        widths = ", ".join(map(str, known))
+        raise UserError(f"--lanes {lanes}: {name} has no vectors of that width", f"one of: {widths}")
     return replace(machine, lanes=lanes)

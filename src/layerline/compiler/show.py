@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from layerline.compiler.program import Buffer, Op, Program, Schedule
     from layerline.compiler.task import Task
     from layerline.network import Network
-    from layerline.recipe import Recipe
 
 _PREDICTING: Final = replace(task_of(Recipe(exact=True), training=False), end=End.PROBABILITIES)
 """For machines that cannot train: the task of an export."""

@@ -24,7 +24,6 @@ from layerline.export.forward import forward
 from layerline.runs.model_file import BYTE
 
 if TYPE_CHECKING:
-    from layerline.compiler.machine import Machine
     from layerline.export.forward import Forward
     from layerline.export.subject import Subject
     from layerline.runs.model_file import Card
@@ -53,7 +52,7 @@ def web_module(subject: Subject, lanes: int = LANES) -> WebModule:
     found = forward(subject, machine, pixel_type(subject.card), channels_last=True)
     code = object_of(found.schedule, machine)
     code_cache.report()
-    return _module(subject, machine, found, code)
+    return _module(subject, found, code)
 
 
 def pixel_type(card: Card) -> DType:
@@ -61,7 +60,7 @@ def pixel_type(card: Card) -> DType:
     return DType.U8 if card.preprocessing.maximum == BYTE else DType.F32
 
 
-def _module(subject: Subject, machine: Machine, found: Forward, code: bytes) -> WebModule:
+def _module(subject: Subject, found: Forward, code: bytes) -> WebModule:
     """Put code, constants and metadata together."""
     C, H, W = subject.network.input_shape
     scaling = subject.card.scaling

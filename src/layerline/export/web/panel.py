@@ -41,7 +41,7 @@ class Pad:
 
 def panel(subject: Subject, made: WebModule) -> str:
     """Return the HTML of the panel. Raises UserError if image files cannot be the network's input."""
-    C, H, W = subject.network.input_shape
+    C = subject.network.input_shape[0]
     if C not in (1, 3):
         raise UserError(
             f"the model expects images with {C} channels, but image files have 1 or 3",
@@ -81,7 +81,8 @@ def _pad(subject: Subject) -> Pad | None:
     bright = seen is not None and seen.middle > _BRIGHT
     longer = max(H, W)
     return Pad(
-        *(max(1, side * _PAD // longer) for side in (W, H)),
+        max(1, W * _PAD // longer),
+        max(1, H * _PAD // longer),
         "dark" if bright else "light",
         subject.network.input_shape == _MNIST and not bright,
     )

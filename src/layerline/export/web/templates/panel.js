@@ -57,6 +57,7 @@ function classify(bytes, quiet = false) {
   element("time").textContent = `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
   const answer = `${model.classes[order[0]]}: ${percent(probabilities[order[0]])}`;
   if (!quiet) say(answer);
+  element("result").dispatchEvent(new CustomEvent("classified", { detail: probabilities }));
   return answer;
 }
 
@@ -98,6 +99,7 @@ async function classifyFile(file, others = 0) {
     preview(bitmap);
     bitmap.close();
     const answer = classify(bytes);
+    element("status").scrollIntoView({ block: "nearest" });
     if (others) say(`${answer} (the first of ${others + 1} files: one at a time)`);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
