@@ -315,6 +315,15 @@ class CheckingPen(Pen):
     def shifted_right(self, value: Value, count: int) -> Value:  # noqa: ARG002 - of no matter here
         return self._number(value)
 
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        self._alike(a, b)
+        if (a.dtype, c.dtype, a.lanes) != (DType.I8, DType.I32, c.lanes):
+            self.fail(f"{a.lanes} of {a.dtype} are multiplied and added to {c.lanes} of {c.dtype}")
+        return Value(None, DType.I32, c.lanes)
+
+    def scaled(self, a: Value, b: Value) -> Value:
+        return self._number(a, b)
+
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:  # noqa: ARG002 - of no matter here
         return self._number(a), self._number(a)
 

@@ -32,6 +32,7 @@ from layerline.compiler.kernels.batch_norm import (
     stride,
 )
 from layerline.compiler.kernels.bias import BiasSum
+from layerline.compiler.kernels.border import ClearBorder
 from layerline.compiler.kernels.clip import ClipFactor, Squares
 from layerline.compiler.kernels.concatenation import Concatenate, ConcatenateBackward
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
@@ -552,6 +553,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
                        *both(ConcatenateBackward(Plane(43, 1, 1), Plane(40, 1, 1), 3)))
     ),
     Copy: tuple(Case(kernel, define.copy, 1) for kernel in both(Copy(EDGED, BARE))),
+    ClearBorder: (Case(lambda _: ClearBorder(EDGED), define.clear_border, EXACT),
+                  Case(lambda m: ClearBorder(BARE, m.lanes), define.clear_border, EXACT)),
     Deliver: (Case(lambda _: Deliver(EDGED), define.deliver, EXACT),),
     Reorder: (
         Case(lambda _: Reorder(5, 7), define.reorder, EXACT,

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from layerline.compiler.values import Index, Value
 
-U8, I32, I64, F32, F64 = DType.U8, DType.I32, DType.I64, DType.F32, DType.F64
-NUMPY: Final = {U8: np.uint8, I32: np.int32, I64: np.int64, F32: np.float32, F64: np.float64}
+U8, I8, I32, I64, F32, F64 = DType.U8, DType.I8, DType.I32, DType.I64, DType.F32, DType.F64
+NUMPY: Final = {U8: np.uint8, I8: np.int8, I32: np.int32, I64: np.int64, F32: np.float32, F64: np.float64}
 N: Final = 32
 BITS: Final = 1 << 62 | 1 << 33 | 1 << 31 | 0b101101
 ODD: Final = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 1e-30)
@@ -119,6 +119,10 @@ WORDS: Final[dict[str, Word]] = {
                    lambda a, b: (np.hstack([a > b, a == b]) << np.arange(2 * a.shape[1])).sum(1)),
     "shifted_left": Word((I32,), I32, lambda pen, a: pen.shifted_left(a, 5), lambda a: a << 5),
     "shifted_right": Word((I32,), I32, lambda pen, a: pen.shifted_right(a, 5), lambda a: a.view(np.uint32) >> 5),
+    "multiply_add": Word((I8, I8, I32), I32, lambda pen, a, b, c: pen.multiply_add(a, b, pen.masked(c, 0x7FFF0FFF)),
+                         lambda a, b, c: a.astype(np.int64) * b + (c & 0x7FFF0FFF)),
+    "scaled": Word((I32, I32), I32, lambda pen, a, b: pen.scaled(a, b),
+                   lambda a, b: np.floor(a.astype(np.longdouble) * b / 2**32 + np.longdouble(0.5))),
     "wide_product": Word((I32,), I32, lambda pen, a: list(pen.wide_product(a, 0xD2511F53)), lambda a: np.hstack(
         [a.view(np.uint32) * np.uint64(0xD2511F53) >> np.uint64(s) & np.uint64(0xFFFFFFFF) for s in (32, 0)])),
     "convert bytes": Word((U8,), F32, lambda pen, a: pen.convert(a, F32), floats(np.asarray)),
@@ -127,6 +131,11 @@ WORDS: Final[dict[str, Word]] = {
     "convert integers": Word((I32,), F32, lambda pen, a: pen.convert(a, F32), floats(np.asarray)),
     "convert to longer": Word((I32,), I64, lambda pen, a: pen.convert(a, I64), lambda a: a.astype(np.int64)),
     "convert to shorter": Word((I64,), I32, lambda pen, a: pen.convert(a, I32), lambda a: a.astype(np.int32)),
+    "convert from a signed byte": Word((I8,), F32, lambda pen, a: pen.convert(a, F32), floats(np.asarray)),
+    "convert a signed byte": Word((I8,), I32, lambda pen, a: pen.convert(a, I32), lambda a: a.astype(np.int32)),
+    "convert an unsigned byte": Word((U8,), I32, lambda pen, a: pen.convert(a, I32), lambda a: a.astype(np.int32)),
+    "convert to a byte": Word((I32,), I8, lambda pen, a: pen.convert(a, I8), lambda a: a.astype(np.int8)),
+    "greater of bytes": Word((I8, I8), F32, lambda pen, a, b: truth(pen, pen.greater(a, b)), floats(np.greater)),
     "bits": Word((F32,), I32, lambda pen, a: pen.bits(a, I32), lambda a: a.view(np.int32)),
     "cut_off": Word((F32,), I32, lambda pen, a: pen.cut_off(a), np.trunc, odd=False),
     "whole_below": Word((F32,), I32, lambda pen, a: pen.whole_below(a), np.floor, odd=False),
@@ -195,7 +204,8 @@ def some(dtype: DType, number: int, *, odd: bool) -> np.ndarray:
         found = numbers.integers(-4000, 4000, N) / 64
         found[: len(ODD) * odd] = np.roll(ODD, number)[: len(ODD) * odd]
     else:
-        found = numbers.integers(0, 256, N) if dtype is U8 else numbers.integers(-(2**31), 2**31, N)
+        low, high = {U8: (0, 256), I8: (-128, 128)}.get(dtype, (-(2**31), 2**31))
+        found = numbers.integers(low, high, N)
         found[:4] = found[4]  # so that some are equal to those of another argument
         found[:2] = (0, 1)
     memory = aligned(N, NUMPY[dtype])

@@ -120,6 +120,14 @@ class Arithmetic(Integers):
         """Return an integer shifted right, zero-filled (logical shift)."""
 
     @abc.abstractmethod
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a·b + c as i32, of i8 a and b and of i32 c; the result must be in the range of i32."""
+
+    @abc.abstractmethod
+    def scaled(self, a: Value, b: Value) -> Value:
+        """Return a·b / 2³², of i32, rounded to the nearest integer, halves up: (a·b + 2³¹) >> 32 of 64 bits."""
+
+    @abc.abstractmethod
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
         """Return the high and low 32 bits of an unsigned i32 times a constant."""
 
@@ -127,7 +135,8 @@ class Arithmetic(Integers):
 
     @abc.abstractmethod
     def convert(self, value: Value, dtype: DType) -> Value:
-        """Return a value converted to another type: u8 and integers to float, float to double, i64 to i32 and back."""
+        """Return a value converted to another type: integers to float, float to double, integers to longer ones (u8 with
+        zeros, others with their sign) and to shorter ones (their low bits)."""
 
     @abc.abstractmethod
     def bits(self, value: Value, dtype: DType) -> Value:

@@ -9,6 +9,7 @@ class DType(enum.Enum):
     """An element type; the value is its name in symbols."""
 
     U8 = "u8"
+    I8 = "i8"
     I32 = "i32"
     I64 = "i64"
     F32 = "f32"

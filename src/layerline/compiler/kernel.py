@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
+from layerline.compiler.plane import Places
 
 if TYPE_CHECKING:
     from layerline.compiler.layout import Layout
     from layerline.compiler.pen import Pen
-    from layerline.compiler.plane import Places, Plane
+    from layerline.compiler.plane import Plane
 
 
 class Access(enum.Enum):
@@ -38,6 +39,13 @@ class KernelArgument:
     layout: Plane | Places | Layout | int | None
     """An image; the source positions of pooled values in one; filters; a number of elements; or None: an array of the
     caller's, of any length."""
+
+    @property
+    def elements(self) -> int:
+        """Return the number of elements of one item; 0 for an array of the caller's."""
+        if self.layout is None or isinstance(self.layout, int):
+            return self.layout or 0
+        return self.layout.count if isinstance(self.layout, Places) else self.layout.size
 
 
 def reads(layout: Plane | Places | Layout | int, dtype: DType = DType.F32) -> KernelArgument:

@@ -149,6 +149,16 @@ class LlvmArithmetic(ProgramPen):
         """Return an integer shifted right, zero-filled (logical shift)."""
         return _like(value, self.builder.lshr(value.raw, self.like(value, count).raw))
 
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a·b + c as i32; x86 multiplies extended bytes in 16-bit lanes."""
+        long_a, long_b = self.convert(a, DType.I32), self.convert(b, DType.I32)
+        return self.add(self.mul(long_a, long_b), c)
+
+    def scaled(self, a: Value, b: Value) -> Value:
+        """Return a·b / 2³², rounded to the nearest integer, halves up."""
+        product = self.mul(self.convert(a, DType.I64), self.convert(b, DType.I64))
+        return self.convert(self.shifted_right(self.add(product, self.like(product, 1 << 31)), 32), DType.I32)
+
     def wide_product(self, a: Value, factor: int) -> tuple[Value, Value]:
         """Return the high and low 32 bits of an unsigned i32 times a constant."""
         wide = self.builder.zext(a.raw, vector_type(DType.I64, a.lanes))
@@ -160,7 +170,7 @@ class LlvmArithmetic(ProgramPen):
     # -- type conversions ---------------------------------------------------------------------------
 
     def convert(self, value: Value, dtype: DType) -> Value:
-        """Return a value converted to another type: u8 and integers to float, float to double, i64 to i32 and back."""
+        """Return a value converted to another type."""
         source = value.dtype
         if source is dtype or source is None:
             return value

@@ -17,6 +17,7 @@ POINTER = ir.PointerType()
 TYPES: Final[dict[DType | None, Any]] = {
     None: I1,
     DType.U8: I8,
+    DType.I8: I8,
     DType.I32: I32,
     DType.I64: I64,
     DType.F32: ir.FloatType(),

@@ -31,6 +31,7 @@ _TARGETS: Final = {
     "arm64": Target(64, 4, 32, True),
     "wasm32": Target(32, 4, 16, False, "static", "default", trains=False),
     "thumbv7em": Target(32, 1, 32, True, "static", "default", trains=False),
+    "c99": Target(32, 1, 16, False, trains=False),
 }
 """The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 
@@ -62,6 +63,11 @@ class Machine:
     def target(self) -> Target:
         """Return the facts of its architecture."""
         return _target(self.triple)
+
+    @property
+    def alignment(self) -> int:
+        """Return the alignment of a vector in bytes: what memory needs where no cache line matters."""
+        return 4 * self.lanes
 
     def lanes_for(self, n: int) -> int:
         """Return the lanes of the narrowest vector that holds n values, or of the widest available.

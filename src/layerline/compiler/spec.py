@@ -85,7 +85,7 @@ def sizes(program: Program) -> Iterator[Fault]:
             takes = "an array of the caller's" if argument.layout is None else "a fixed number of elements per item"
             yield Fault(op.kernel.symbol, buffer, f"is per {buffer.per.value}, the argument expects {takes}")
         elif argument.layout is not None:
-            n, steps = _elements(argument.layout), buffer.per in _STEPPED[op.over]
+            n, steps = argument.elements, buffer.per in _STEPPED[op.over]
             least = n if buffer.per in (Per.POSITION, Per.THREAD) else capacity(n)
             if buffer.size < least or (steps and buffer.size != least):
                 what = f"has {buffer.size} elements, the argument needs {least} for {n}"
@@ -227,9 +227,3 @@ def _parameters(program: Program) -> set[Buffer]:
     """Return the first homes of the parameters, and their optimizer slots."""
     slots = {slot for tensor in program.tensors for _, slot in tensor.slots}
     return slots | {tensor.homes[0][0] for tensor in program.tensors}
-
-
-def _elements(layout: Plane | Places | Layout | int) -> int:
-    if isinstance(layout, int):
-        return layout
-    return layout.count if isinstance(layout, Places) else layout.size

@@ -11,7 +11,7 @@ import numpy as np
 from layerline.compiler.compilation import plan
 from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
-from layerline.compiler.schedule import schedule
+from layerline.compiler.lifetimes import shared
 from layerline.compiler.task import End, task_of
 from layerline.recipe import Recipe
 
@@ -41,13 +41,13 @@ def forward(subject: Subject, machine: Machine, source: DType = DType.U8, *, cha
     even = len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1
     task = task_of(_EXACT, training=False, source=source, channels_last=channels_last, even_scaling=even)
     program = plan(network, machine, dataclasses.replace(task, end=End.PROBABILITIES)).program
-    planned = schedule(dataclasses.replace(program, group=1))
+    planned = shared(program, machine)
     constants = np.zeros(planned.arena_bytes, np.uint8)
     folded = folded_weights(network, subject.weights)
     for tensor in program.tensors:
         for buffer, layout in tensor.homes:
             if buffer in planned.in_arena:
                 at = planned.in_arena[buffer]
-                floats = constants[at : at + DType.F32.bytes * buffer.size].view(np.float32)
-                floats[: layout.size] = layout.pack(folded[tensor.name])
+                floats = constants[at : at + DType.F32.bytes * layout.size].view(np.float32)
+                floats[:] = layout.pack(folded[tensor.name])
     return Forward(planned, constants)
