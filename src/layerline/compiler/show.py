@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.build import build
 from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
+from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import named, target
 from layerline.compiler.program import Per
 from layerline.compiler.task import End, task_of
@@ -53,6 +54,8 @@ def show(
     if stage == "program":
         return program_text(network, machine, task)
     schedule = plan(network, machine, task)
+    if not machine.target.trains:
+        schedule = shared(schedule.program, machine)
     if stage == "plan":
         return plan_text(network, machine, schedule)
     text = write_module(schedule, machine)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from layerline.runs.result import Result
 
 _FITS: Final = {
-    "crop": "the largest centered part is used; the rest is cut off",
-    "pad": "the whole image is used, with black on two sides",
-    "stretch": "the whole image is used, stretched to this shape",
+    "crop": "images of another shape are cropped around their center",
+    "pad": "images of another shape are padded with black",
+    "stretch": "images of another shape are stretched",
 }
 _MOST_NAMES: Final = 20
 _DEEP: Final = "The training images had 16 bits per pixel; browsers read 8 of them."
@@ -61,7 +61,7 @@ def _facts(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "trained on", _trained_on(subject.origin)
     yield from _scores(None if subject.origin is None else subject.origin.result)
     yield "classes", f"{display.count(network.classes)}: {_names(subject.card.classes)}"
-    yield "input", f"{panel.input_of(network)}; of images with another shape, {_FITS[fit]}"
+    yield "input", f"{panel.input_of(network)}; {_FITS[fit]}"
     yield "work", f"{display.count(network.multiply_adds)} multiply-adds per image"
 
 

@@ -99,7 +99,7 @@ async function classifyFile(file, others = 0) {
     preview(bitmap);
     bitmap.close();
     const answer = classify(bytes);
-    element("status").scrollIntoView({ block: "nearest" });
+    element("status").parentElement.scrollIntoView({ block: "nearest" });
     if (others) say(`${answer} (the first of ${others + 1} files: one at a time)`);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
@@ -138,7 +138,7 @@ async function camera() {
   const video = element("video");
   video.srcObject = stream;
   video.hidden = false;
-  element("camera").textContent = "Stop the camera";
+  element("camera").textContent = "Stop camera";
   element("original").parentElement.hidden = true;
   await video.play();
   let spoken = "";
@@ -159,7 +159,7 @@ function stopCamera(text) {
   stream.getTracks().forEach((track) => track.stop());
   stream = undefined;
   element("video").hidden = true;
-  element("camera").textContent = "Use the camera";
+  element("camera").textContent = "Camera";
   if (text) say(text);
 }
 
@@ -340,6 +340,7 @@ async function begin() {
     if (!(error instanceof WebAssembly.CompileError) && typeof WebAssembly === "object") throw error;
     return say("This browser is too old for the model: it needs WebAssembly with SIMD (2023 or newer).", true);
   }
+  model.classify(new Uint8Array(model.width * model.height * model.channels)); // compiles it
   listen();
   element("controls").hidden = false;
   say("Ready.");
