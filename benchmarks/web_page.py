@@ -60,7 +60,11 @@ def main() -> int:
         exported = model.exported(format_of("web"), ExportOptions(), Path(options.model))
         page.write_bytes(exported.files[".html"])
         photos = list(_photos(options.images, folder, options.count, enlarge=options.enlarge))
-        result = {"what": "the exported page in Chromium", "network": model.network.name, **_checked(model, page, photos)}
+        result = {
+            "what": "the exported page in Chromium",
+            "network": model.network.name,
+            **_checked(model, page, photos),
+        }
         result["sizes"] = dict(exported.sizes)
         if options.shots is not None:
             _shots(page, photos[0], Path(options.shots))

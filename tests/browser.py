@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, final
 
 import pytest
 
@@ -31,8 +31,8 @@ _FLAGS: Final = (
 class Page:
     """A tab."""
 
-    def __init__(self, to: int, answers: int) -> None:
-        self._to, self._from = os.fdopen(to, "wb"), os.fdopen(answers, "rb")
+    def __init__(self, to: BinaryIO, answers: BinaryIO) -> None:
+        self._to, self._from = to, answers
         self._number, self._session = 0, ""
         self._read = b""
         self.events: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ class Page:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._read:
-            some = self._from.read1(1 << 20)
+            some = os.read(self._from.fileno(), 1 << 20)
             if not some:
                 raise RuntimeError("the browser has ended")
             self._read += some
@@ -145,7 +145,7 @@ def browser(*flags: str) -> Iterator[Page]:
     (theirs, to), (answers, other) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", *flags]
-        start = f"exec 3<&{theirs} 4>&{other}; exec \"$@\""
+        start = f'exec 3<&{theirs} 4>&{other}; exec "$@"'
         child = subprocess.Popen(  # noqa: S603
             ["bash", "-c", start, "bash", *command],  # noqa: S607
             pass_fds=(theirs, other),
@@ -155,8 +155,8 @@ def browser(*flags: str) -> Iterator[Page]:
         os.close(theirs)
         os.close(other)
         try:
-            page = Page(to, answers)
-            yield page
+            with os.fdopen(to, "wb") as writing, os.fdopen(answers, "rb") as reading:
+                yield Page(writing, reading)
         finally:
             child.terminate()
             child.wait(20)

@@ -14,6 +14,7 @@ import read_page
 import report_runs
 from report_runs import noise, pixels
 
+from layerline.export.web import templates
 from layerline.report import confusion_table, page
 
 if TYPE_CHECKING:
