@@ -60,12 +60,8 @@ def main() -> int:
         exported = model.exported(format_of("web"), ExportOptions(), Path(options.model))
         page.write_bytes(exported.files[".html"])
         photos = list(_photos(options.images, folder, options.count, enlarge=options.enlarge))
-        result = {
-            "what": "the exported page in Chromium",
-            "network": model.network.name,
-            **_checked(model, page, photos),
-        }
-        result["sizes"] = dict(exported.sizes)
+        about = {"what": "the exported page in Chromium", "network": model.network.name, "sizes": dict(exported.sizes)}
+        result = {**about, **_checked(model, page, photos)}
         if options.shots is not None:
             _shots(page, photos[0], Path(options.shots))
     write(f"web_page_{model.network.name}", result)

@@ -23,7 +23,7 @@ needs_chromium = pytest.mark.skipif(PROGRAM is None, reason=NEEDS_CHROMIUM)
 _FLAGS: Final = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-    *("--host-resolver-rules=MAP * ~NOTFOUND", "--force-color-profile=srgb"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--force-color-profile=srgb"),
 )
 
 
@@ -31,7 +31,7 @@ _FLAGS: Final = (
 class Page:
     """A tab."""
 
-    def __init__(self, to: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, to: BinaryIO, answers: BinaryIO, *, online: bool) -> None:
         self._to, self._from = to, answers
         self._number, self._session = 0, ""
         self._read = b""
@@ -42,7 +42,11 @@ class Page:
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.send(f"{domain}.enable")
         self.send(
-            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
+            "Network.emulateNetworkConditions",
+            offline=not online,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
         )
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
@@ -106,12 +110,16 @@ class Page:
     def choose(self, paths: Sequence[Path]) -> str:
         """Choose files as a user does, and return the status once it has changed to a result."""
         self.run("document.getElementById('try-status').textContent = 'Reading'; 0")
-        root = self.send("DOM.getDocument")["root"]["nodeId"]
-        node = self.send("DOM.querySelector", nodeId=root, selector="#try-file")["nodeId"]
-        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path.resolve()) for path in paths])
+        self.give("#try-file", paths)
         self.wait("!document.getElementById('try-status').textContent.startsWith('Reading')")
         text: str = self.run("document.getElementById('try-status').textContent")
         return text
+
+    def give(self, selector: str, paths: Sequence[Path]) -> None:
+        """Choose files in an input."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path.resolve()) for path in paths])
 
     def key(self, key: str, code: int = 0, text: str = "") -> None:
         """Press a key."""
@@ -139,8 +147,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def browser(*flags: str) -> Iterator[Page]:
-    """Start Chromium with a new profile and yield its page."""
+def browser(*flags: str, online: bool = False) -> Iterator[Page]:
+    """Start Chromium with a new profile and yield its page; online: it reaches this machine, but no other."""
     assert PROGRAM is not None
     (theirs, to), (answers, other) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -156,7 +164,7 @@ def browser(*flags: str) -> Iterator[Page]:
         os.close(other)
         try:
             with os.fdopen(to, "wb") as writing, os.fdopen(answers, "rb") as reading:
-                yield Page(writing, reading)
+                yield Page(writing, reading, online=online)
         finally:
             child.terminate()
             child.wait(20)

@@ -11,13 +11,14 @@ from PIL import Image
 from places import ROOT
 from web_models import needs_node, node
 
-from layerline.data.dataset import Fit
 from layerline.data.photos.image_file import decode_pillow
 from layerline.export.web import templates
 from layerline.runs.model_file import Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layerline.data.dataset import Fit
 
 FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
 

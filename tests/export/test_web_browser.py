@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import re
 import struct
+import threading
 import zlib
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +17,10 @@ import pytest
 import trained_like
 from browser import browser, needs_chromium
 from PIL import Image
+from places import DOCS
 
 from layerline.export.export_options import ExportOptions
-from layerline.export.web import page
+from layerline.export.web import page, wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +103,8 @@ def test_images_are_dropped_and_pasted(model: Subject, tab: Page, tmp_path: Path
     tab.run("globalThis.found = null; 0")
     tab.run(
         f"{{ const data = new DataTransfer(); for (const name of ['a.png', 'b.png']) data.items.add(new File("
-        f"[Uint8Array.from(atob('{content}'), (c) => c.charCodeAt(0))], name)); document.body.dispatchEvent({event}); }} 0"
+        f"[Uint8Array.from(atob('{content}'), (c) => c.charCodeAt(0))], name)); "
+        f"document.body.dispatchEvent({event}); }} 0"
     )
     tab.wait("globalThis.found !== null && /of 2/.test(document.getElementById('try-status').textContent)")
     assert np.array(tab.run("globalThis.found"), np.float32).tobytes() == expected.tobytes()
@@ -170,3 +176,40 @@ def test_the_page_asks_for_nothing(tab: Page) -> None:
     assert {url for url in tab.requests if not url.endswith("/page.html")} == set()
     assert tab.faults == []
     assert tab.run("fetch('data:,x').then(() => 'sent', () => 'refused')") == "refused"
+
+
+@needs_chromium
+def test_the_page_of_the_docs_works(model: Subject, tmp_path: Path) -> None:
+    """The example of docs/export-web.md, served by a web server, classifies an image of the network's size."""
+    (example,) = re.findall(r"```html\n(.*?)```", (DOCS / "export-web.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "index.html").write_text(example, encoding="utf-8")
+    for suffix, content in wasm.export(model, ExportOptions()).files.items():
+        (tmp_path / f"digits{suffix}").write_bytes(content)
+    images = trained_like.images_of(model.network, 1, 4)
+    Image.fromarray(images[0, 0]).save(tmp_path / "image.png")
+    best = int(trained_like.probabilities(model, images, 4).argmax())
+    with served(tmp_path) as address, browser(online=True) as opened:
+        opened.send("Page.navigate", url=f"{address}/index.html")
+        opened.wait("document.querySelector('output')?.textContent === 'Choose an image.'")
+        opened.give("input", [tmp_path / "image.png"])
+        opened.wait("document.querySelector('output').textContent !== 'Choose an image.'")
+        assert opened.run("document.querySelector('output').textContent") == CLASSES[best]
+        assert [fault for fault in opened.faults if "favicon" not in fault] == []
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder, and yield its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the library
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

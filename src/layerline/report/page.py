@@ -71,8 +71,8 @@ def write(
 
     pixels: from a split and an image's index in the loaded data to its pixels, uint8 (H, W) or (H, W, 3); None omits
     the images, and the page gives `why` as the reason. assumptions: (option, reason) pairs of automatic choices; empty:
-    those of the record. live: the section that runs the model, see live_model. Raises UserError if the folder is not a run, a file in it is damaged, or the page cannot be
-    written.
+    those of the record. live: the section that runs the model, see live_model. Raises UserError if the folder is not a
+    run, a file in it is damaged, or the page cannot be written.
     """
     path = out or folder / REPORT
     content = render(saved.read(folder), pixels, assumptions, why, live)
