@@ -8,9 +8,9 @@ import pytest
 import trained_like
 
 from layerline.compiler import wasm_module
-from layerline.compiler.compilation import object_of
 from layerline.compiler.jit import object_code
 from layerline.compiler.machine import target
+from layerline.compiler.object_code import object_of
 from layerline.compiler.wasm_module import Contents, ObjectError, module
 from layerline.export.forward import forward
 
@@ -98,7 +98,7 @@ def test_an_index_that_does_not_match_its_symbol_is_refused() -> None:
 def test_numbers_are_written_as_they_are_read(number: int) -> None:
     """LEB128: unsigned numbers come back; signed ones stay nonnegative, whatever their highest bits are."""
     content = wasm_module._unsigned(number)
-    assert wasm_module._Reader(content).unsigned() == number
+    assert wasm_module._Bytes(content).unsigned() == number
     signed = wasm_module._signed(number)
-    assert wasm_module._Reader(signed).unsigned() == number
+    assert wasm_module._Bytes(signed).unsigned() == number
     assert not signed[-1] & 0x40

@@ -20,7 +20,7 @@ from PIL import Image
 from places import DOCS
 
 from layerline.export.export_options import ExportOptions
-from layerline.export.web import page, wasm
+from layerline.export.web import wasm, web_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def model() -> Subject:
 @pytest.fixture(scope="module")
 def tab(model: Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_bytes(page.export(model, ExportOptions()).files[".html"])
+    path.write_bytes(web_page.export(model, ExportOptions()).files[".html"])
     with browser() as opened:
         opened.open(path)
         opened.run(LISTEN)

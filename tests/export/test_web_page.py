@@ -18,7 +18,7 @@ from layerline.errors import UserError
 from layerline.export.export_options import ExportOptions
 from layerline.export.formats import format_of
 from layerline.export.subject import Origin
-from layerline.export.web import page
+from layerline.export.web import web_page
 from layerline.runs.model_file import Preprocessing
 from layerline.runs.result import Result
 
@@ -41,7 +41,7 @@ def subject(classes: tuple[str, ...] = ("a", "b", "c"), text: str = NETWORK, **m
 
 
 def written(some: Subject) -> bytes:
-    return page.export(some, ExportOptions()).files[".html"]
+    return web_page.export(some, ExportOptions()).files[".html"]
 
 
 def tree_of(content: bytes, folder: Path) -> Element:

@@ -94,7 +94,7 @@ def module(code: bytes, entry: str, arguments: Sequence[int], contents: Contents
 
 
 @final
-class _Reader:
+class _Bytes:
     """Bytes that are read from the beginning to the end. Its methods raise ObjectError if there are too few."""
 
     def __init__(self, content: bytes, at: int = 0) -> None:
@@ -141,14 +141,14 @@ def _sections(code: bytes) -> tuple[dict[int, bytes], dict[str, bytes]]:
     """Return the sections by number, and the custom ones by name."""
     if not code.startswith(_HEAD):
         raise ObjectError("not a WebAssembly object")
-    reader = _Reader(code, len(_HEAD))
+    reader = _Bytes(code, len(_HEAD))
     found: dict[int, bytes] = {}
     customs: dict[str, bytes] = {}
     while reader.left:
         number = reader.byte()
         content = reader.take(reader.unsigned())
         if number == _CUSTOM:
-            custom = _Reader(content)
+            custom = _Bytes(content)
             name = custom.text()
             customs[name] = content[custom.at :]
         elif number not in _TAKEN or number in found:
@@ -163,19 +163,19 @@ def _sections(code: bytes) -> tuple[dict[int, bytes], dict[str, bytes]]:
 
 def _symbols(linking: bytes) -> list[_Symbol]:
     """Return the symbol table of the section `linking`."""
-    reader = _Reader(linking)
+    reader = _Bytes(linking)
     if not linking or reader.unsigned() != _LINKING_VERSION:
         raise ObjectError(f"not an object of linking version {_LINKING_VERSION}")
     while reader.left:
         kind = reader.byte()
         content = reader.take(reader.unsigned())
         if kind == _SYMBOLS:
-            table = _Reader(content)
+            table = _Bytes(content)
             return [_symbol(table) for _ in range(table.unsigned())]
     return []
 
 
-def _symbol(reader: _Reader) -> _Symbol:
+def _symbol(reader: _Bytes) -> _Symbol:
     kind, flags = reader.byte(), reader.unsigned()
     if kind in (_SYMBOL_DATA, _SYMBOL_SECTION):
         if kind == _SYMBOL_SECTION:
@@ -188,7 +188,7 @@ def _symbol(reader: _Reader) -> _Symbol:
 
 def _check_imports(content: bytes) -> bool:
     """Return whether the stack pointer is imported. Raises ObjectError for anything but that and the memory."""
-    reader, stack_pointer = _Reader(content), False
+    reader, stack_pointer = _Bytes(content), False
     for _ in range(reader.unsigned()):
         reader.text()
         name, kind = reader.text(), reader.byte()
@@ -212,7 +212,7 @@ def _check_relocations(customs: Mapping[str, bytes], code: bytes, symbols: Seque
             raise ObjectError(f"a section {name}")
     if "reloc.CODE" not in customs:
         return
-    reader = _Reader(customs["reloc.CODE"])
+    reader = _Bytes(customs["reloc.CODE"])
     reader.unsigned()
     for _ in range(reader.unsigned()):
         kind, at, number = reader.byte(), reader.unsigned(), reader.unsigned()
@@ -220,14 +220,14 @@ def _check_relocations(customs: Mapping[str, bytes], code: bytes, symbols: Seque
             continue
         if kind not in _RELOCATED or number >= len(symbols) or symbols[number].kind != _RELOCATED[kind]:
             raise ObjectError(f"a relocation of kind {kind} at {at} of the code: an address needs a linker")
-        found, expected = _Reader(code, at).unsigned(), symbols[number].index
+        found, expected = _Bytes(code, at).unsigned(), symbols[number].index
         if found != expected:
             raise ObjectError(f"the index {found} at {at} of the code, expected {expected} of {symbols[number].name}")
 
 
 def _counted(sections: Mapping[int, bytes], number: int) -> tuple[int, bytes]:
     """Return the number of items in a section, and their bytes."""
-    reader = _Reader(sections[number])
+    reader = _Bytes(sections[number])
     return reader.unsigned(), reader.content[reader.at :]
 
 

@@ -52,7 +52,7 @@ class Format:
 
 
 _ALL: Final[tuple[Format, ...]] = (
-    Format("web", ".html", "a web page that classifies images in any browser, offline", "web.page"),
+    Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
     Format("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
 )
 FORMATS: Final = {each.name: each for each in _ALL}

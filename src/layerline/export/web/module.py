@@ -15,9 +15,9 @@ import numpy as np
 from layerline import __version__
 from layerline.compiler import code_cache, wasm_module
 from layerline.compiler.calls import PREDICT_SCALARS, predict_pointers
-from layerline.compiler.compilation import object_of
 from layerline.compiler.dtype import DType
 from layerline.compiler.machine import target
+from layerline.compiler.object_code import object_of
 from layerline.compiler.plane import capacity
 from layerline.compiler.schedule import LINE
 from layerline.export.forward import forward
