@@ -49,7 +49,7 @@ def panel(subject: Subject, made: WebModule) -> str:
         )
     return templates.template("panel.html").render(
         pad=_pad(subject),
-        classes=subject.network.classes,
+        classes=[display.name(each) for each in subject.card.classes],
         input=input_of(subject.network),
         model=base64.b64encode(made.content).decode(),
     )

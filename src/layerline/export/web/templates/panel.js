@@ -10,6 +10,7 @@ const CAMERA = {
   NotReadableError: "another program uses it",
 };
 let model, stream;
+const names = [...element("rows").rows].map((row) => row.cells[0].textContent); // control characters are visible
 let latest = 0; // the number of the newest image: slower results of older ones are dropped
 
 function say(text, fault = false) {
@@ -33,29 +34,22 @@ function classify(bytes, quiet = false) {
   element("bars").replaceChildren(
     ...order.slice(0, MOST_BARS).map((k) => {
       const row = make("li");
-      row.append(make("bdi", model.classes[k]), make("span", percent(probabilities[k]), "value"), make("span", "", "bar"));
+      row.append(make("bdi", names[k]), make("span", percent(probabilities[k]), "value"), make("span", "", "bar"));
       row.lastChild.style.setProperty("--share", probabilities[k].toFixed(4));
       return row;
     }),
   );
   element("all").hidden = order.length <= MOST_BARS;
-  element("rows").replaceChildren(
-    ...[...probabilities].map((share, k) => {
-      const row = make("tr");
-      const name = make("th");
-      name.scope = "row";
-      name.append(make("bdi", model.classes[k]));
-      row.append(name, make("td", percent(share)));
-      return row;
-    }),
-  );
+  [...element("rows").rows].forEach((row, k) => {
+    row.cells[1].textContent = percent(probabilities[k]);
+  });
   element("seen").hidden = false;
   paint(element("pixels"), bytes);
   element("result").hidden = false;
   element("remark").textContent = remark(bytes);
   element("remark").hidden = !element("remark").textContent;
   element("time").textContent = `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
-  const answer = `${model.classes[order[0]]}: ${percent(probabilities[order[0]])}`;
+  const answer = `${names[order[0]]}: ${percent(probabilities[order[0]])}`;
   if (!quiet) say(answer);
   element("result").dispatchEvent(new CustomEvent("classified", { detail: probabilities }));
   return answer;
