@@ -1,7 +1,10 @@
 // The panel that runs the model: a file, a pasted or dropped image, the camera, or a drawing → the classes.
 
 const element = (name) => document.getElementById(`try-${name}`);
-const percent = (share) => (share > 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(1)}%`);
+const percent = (share) => {
+  if (share > 0.9995 && share < 1) return ">99.9%";
+  return share > 0 && share < 0.0005 ? "<0.1%" : `${(100 * share).toFixed(1)}%`;
+};
 const MOST_BARS = 5;
 const FRAME = 200; // milliseconds between two images of the camera
 const CAMERA = {
@@ -25,7 +28,7 @@ function make(tag, text, name) {
   return made;
 }
 
-/** Display the result for the pixels that the network gets. */
+/** Display the result for the pixels that the network gets, and return the name of the class. */
 function classify(bytes, quiet = false) {
   const start = performance.now();
   const probabilities = model.classify(scaled(bytes, model));
@@ -48,11 +51,11 @@ function classify(bytes, quiet = false) {
   element("result").hidden = false;
   element("remark").textContent = remark(bytes);
   element("remark").hidden = !element("remark").textContent;
-  element("time").textContent = `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
-  const answer = `${names[order[0]]}: ${percent(probabilities[order[0]])}`;
-  if (!quiet) say(answer);
+  element("time").textContent = time < 0.1 ? "less than 0.1 ms" : `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
+  const best = names[order[0]];
+  if (!quiet) say(`${best}: ${percent(probabilities[order[0]])}`);
   element("result").dispatchEvent(new CustomEvent("classified", { detail: probabilities }));
-  return answer;
+  return best;
 }
 
 /** Draw the network's pixels. */
@@ -92,9 +95,9 @@ async function classifyFile(file, others = 0) {
     if (turn !== latest) return;
     preview(bitmap);
     bitmap.close();
-    const answer = classify(bytes);
+    classify(bytes);
     element("status").parentElement.scrollIntoView({ block: "nearest" });
-    if (others) say(`${answer} (the first of ${others + 1} files: one at a time)`);
+    if (others) say(`${element("status").textContent} (the first of ${others + 1} files: one at a time)`);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
     if (turn === latest) refuse(`${file.name || "The image"}: ${error.message}.`);
@@ -139,9 +142,8 @@ async function camera() {
   while (stream && turn === latest) {
     const bytes = await fitted(video, [video.videoWidth, video.videoHeight], model, model.fit);
     if (!stream || turn !== latest) return;
-    const answer = classify(bytes, true);
-    const name = answer.slice(0, answer.lastIndexOf(":"));
-    if (name !== spoken) say(answer); // a screen reader reads only changes
+    const name = classify(bytes, true);
+    if (name !== spoken) say(name); // a screen reader reads only changes
     spoken = name;
     await new Promise((resolve) => setTimeout(resolve, FRAME));
   }
