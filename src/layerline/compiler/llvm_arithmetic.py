@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.llvm_values import I32, I64, TYPES, known, vector_type
-from layerline.compiler.pen import ProgramPen
+from layerline.compiler.pen import TrainingPen
 from layerline.compiler.values import Value
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FLOATING: Final = (DType.F32, DType.F64)
 
 
-class LlvmArithmetic(ProgramPen):
+class LlvmArithmetic(TrainingPen):
     """Half of LlvmPen: the operations on values. Abstract."""
 
     inside: ir.Module

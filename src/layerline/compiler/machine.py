@@ -31,7 +31,7 @@ _TARGETS: Final = {
     "arm64": Target(64, 4, 32, True),
     "wasm32": Target(32, 4, 16, False, "static", "default", trains=False),
     "thumbv7em": Target(32, 1, 32, True, "static", "default", trains=False),
-    "c99": Target(32, 1, 16, False, trains=False),
+    "c99": Target(32, 1, 12, False, trains=False),
 }
 """The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 

@@ -315,11 +315,6 @@ def group_images(program: Program, machine: Machine) -> Program:
         group = larger
     if any(isinstance(op.kernel, WinogradForward) for op in program.ops):
         group = max(group, min(program.shard_size, WINOGRAD_GROUP))
-    return grouped(program, machine, group)
-
-
-def grouped(program: Program, machine: Machine, group: int) -> Program:
-    """Process `group` images together."""
     ops = []
     for op in program.ops:
         kernel = op.kernel

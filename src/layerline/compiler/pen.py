@@ -161,7 +161,7 @@ class Pen(Arithmetic):
 
 
 class ProgramPen(Pen):
-    """A pen that can also write the driver functions, which call each other and synchronize threads. Abstract.
+    """A pen that can also write functions that call each other: what a forward-only Program needs. Abstract.
 
     Functions are written into a module, one pen per function; the module's `str` is the text.
     """
@@ -199,6 +199,14 @@ class ProgramPen(Pen):
         """Finish the function."""
 
     @abc.abstractmethod
+    def call(self, function: Function, arguments: Sequence[Pointer | Value | Index]) -> None:
+        """Call a function written by another pen."""
+
+
+class TrainingPen(ProgramPen):
+    """A pen that can also write the functions of a training, which synchronize threads. Abstract."""
+
+    @abc.abstractmethod
     def repeat(
         self, name: str, start: int | Index = 0
     ) -> AbstractContextManager[tuple[Index, Callable[[Value], None]]]:
@@ -215,10 +223,6 @@ class ProgramPen(Pen):
             self.store(self.constant(0.0, lanes), floats, i)
 
     # -- other functions, other threads ---------------------------------------------------------------------------
-
-    @abc.abstractmethod
-    def call(self, function: Function, arguments: Sequence[Pointer | Value | Index]) -> None:
-        """Call a function written by another pen."""
 
     @abc.abstractmethod
     def address_of(self, function: Function) -> Pointer:

@@ -17,7 +17,7 @@ from layerline.compiler.dtype import DType
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerline.compiler.pen import Function, ProgramPen
+    from layerline.compiler.pen import Function, TrainingPen
     from layerline.compiler.values import Index, Pointer
 
 CONTROL: Final = ("stop", "done", "diverged", "end")
@@ -39,7 +39,7 @@ def control_words(threads: int) -> int:
     return (len(CONTROL) + len(PER_THREAD) * threads) * WORDS_PER_LINE
 
 
-def write_share(new: Callable[..., ProgramPen], like: Function, pointers: Mapping[str, DType]) -> Function:
+def write_share(new: Callable[..., TrainingPen], like: Function, pointers: Mapping[str, DType]) -> Function:
     """Write the function that does a thread's share of a phase; `like` is one of the functions that it calls.
 
     pointers: the memory that it passes on.
@@ -57,7 +57,7 @@ def write_share(new: Callable[..., ProgramPen], like: Function, pointers: Mappin
     return pen.function
 
 
-def _draw_tickets(pen: ProgramPen, like: Function, part: Index, pointers: Sequence[str]) -> None:
+def _draw_tickets(pen: TrainingPen, like: Function, part: Index, pointers: Sequence[str]) -> None:
     """Write the loop that draws tickets from one thread's part until none are left."""
     first, threads = pen.count("first_ticket"), pen.count("threads")
     tickets = pen.count("end_ticket") - first
@@ -73,7 +73,7 @@ def _draw_tickets(pen: ProgramPen, like: Function, part: Index, pointers: Sequen
             pen.atomic_add(_word_of(pen, "finished", pen.count("thread")), 1)
 
 
-def _wait(pen: ProgramPen) -> None:
+def _wait(pen: TrainingPen) -> None:
     """Write the barrier: wait until all tickets of the phase are finished.
 
     Spin, then yield, then sleep: the idle core can then run the thread that is still working, if that one is waiting
@@ -92,12 +92,12 @@ def _wait(pen: ProgramPen) -> None:
             pen.call_address(pen.pointer("nap"), NAP_MICROSECONDS)
 
 
-def word(pen: ProgramPen, name: str) -> Pointer:
+def word(pen: TrainingPen, name: str) -> Pointer:
     """Return the address of a shared CONTROL word."""
     return pen.at(pen.pointer("control"), CONTROL.index(name) * WORDS_PER_LINE)
 
 
-def _word_of(pen: ProgramPen, name: str, thread: Index) -> Pointer:
+def _word_of(pen: TrainingPen, name: str, thread: Index) -> Pointer:
     """Return the address of a thread's PER_THREAD word."""
     place = len(CONTROL) + PER_THREAD.index(name)
     return pen.at(pen.pointer("control"), thread * (len(PER_THREAD) * WORDS_PER_LINE) + place * WORDS_PER_LINE)

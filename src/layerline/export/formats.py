@@ -46,7 +46,9 @@ class Format:
             if field.name not in self.options and getattr(options, field.name) != getattr(plain, field.name):
                 having = ", ".join(f"--to {each.name}" for each in FORMATS.values() if field.name in each.options)
                 flag = f"--{field.name.replace('_', '-')}"
-                raise UserError(f"{flag}: not an option of --to {self.name}", f"omit it; only for {having}")
+                raise UserError(
+                    f"{flag}: not an option of --to {self.name}", f"only for {having}" if having else "omit it"
+                )
         exported: Exported = import_module(f"layerline.export.{self.module}").export(subject, options)
         return exported
 
@@ -54,6 +56,13 @@ class Format:
 _ALL: Final[tuple[Format, ...]] = (
     Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
     Format("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
+    Format(
+        "c",
+        ".c",
+        "C99 without dependencies, for microcontrollers and programs",
+        "c.writing",
+        frozenset({"name", "lanes"}),
+    ),
 )
 FORMATS: Final = {each.name: each for each in _ALL}
 """Name → format."""

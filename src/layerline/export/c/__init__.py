@@ -1,0 +1,1 @@
+"""A model as a C99 file and its header."""

@@ -1,0 +1,112 @@
+"""Models exported to C, compiled in a folder, and run."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from c_compiler import compiled, strictness
+
+from layerline.compiler.dtype import DType
+from layerline.compiler.machine import named
+from layerline.data.dataset import ImageSet, Split
+from layerline.engines.compiled import CompiledEngine
+from layerline.engines.interface import State
+from layerline.export.c.facts import source_of
+from layerline.export.export_options import ExportOptions
+from layerline.export.formats import FORMATS, write
+from layerline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from layerline.export.subject import Subject
+
+PRESETS: Final = {
+    "digits": (1, 8, 8),
+    "keras-mnist": (1, 28, 28),
+    "lenet5": (1, 28, 28),
+    "mobile-small": (3, 32, 32),
+    "photo-small": (3, 128, 128),
+    "resnet20": (3, 32, 32),
+    "six-layer": (1, 28, 28),
+    "vgg-small": (3, 32, 32),
+}
+"""The presets, with the inputs that they are made for."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A C file, its header next to it, and the model that it is of."""
+
+    source: Path
+    name: str
+    lanes: int
+    classes: int
+    pixels: type
+    """The type of an image's values in NumPy."""
+
+    def object(self, compiler: str, *options: str) -> Path:
+        """Return the object file."""
+        out = self.source.with_name(f"{compiler}{'_'.join(options)}.o")
+        return compiled(compiler, [*strictness(self.lanes), *options, "-c"], [self.source], out)
+
+    def program(self, compiler: str, *options: str) -> Path:
+        """Return the self-test as a program."""
+        out = self.source.with_name(f"{compiler}{len(options)}")
+        macro = f"-D{self.name.upper()}_SELFTEST"
+        return compiled(compiler, [*strictness(self.lanes), macro, *options], [self.source], out)
+
+    def self_test(self, compiler: str, *options: str) -> int:
+        """Return the exit status of the self-test, which sanitizers raise."""
+        program = self.program(compiler, *options)
+        return subprocess.run([str(program)], check=False, capture_output=True).returncode  # noqa: S603
+
+    def library(self, compiler: str, *options: str) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from images (N, C, H, W) to probabilities (N, K)."""
+        out = self.source.with_name(f"{compiler}.so")
+        compiled(compiler, [*strictness(self.lanes), *options, "-shared", "-fPIC"], [self.source], out)
+        function = ctypes.CDLL(str(out))[self.name]
+
+        def run(images: np.ndarray) -> np.ndarray:
+            stored, found = (
+                np.ascontiguousarray(images.transpose(0, 2, 3, 1), self.pixels),
+                np.empty((len(images), self.classes), np.float32),
+            )
+            for image, row in zip(stored, found, strict=True):
+                function(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data))
+            return found
+
+        return run
+
+
+def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
+    """Export a model to C in a folder."""
+    chosen = ExportOptions(**options)
+    source = folder / "model.c"
+    made = FORMATS["c"].export(subject, chosen)
+    write(source, made)
+    name = made.files[".h"].decode().split("void ")[1].split("(")[0]
+    return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels_of(subject))
+
+
+def pixels_of(subject: Subject) -> type:
+    """Return the type of an image's values in NumPy."""
+    return {DType.U8: np.uint8, DType.F32: np.float32}[source_of(subject.card)]
+
+
+def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:
+    """Return the probabilities (N, K) by the engine for plain x86-64 at these lanes."""
+    recipe = Recipe(exact=True, momentum=0.0)
+    machine = named("x86-64", lanes)
+    made = CompiledEngine(subject.network, subject.card.scaling, recipe, 1, machine=machine)
+    made.set_state(State({name: np.asarray(value) for name, value in subject.weights.items()}, {}))
+    kind = {"u8": np.uint8, "f32": np.float32}[source_of(subject.card).value]
+    split = Split(
+        ImageSet(images.astype(kind), np.zeros(len(images), np.int32)), np.arange(len(images), dtype=np.int64)
+    )
+    return made.evaluate(split).probabilities
