@@ -65,7 +65,8 @@ def show(
 def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
     """Return the phases, the kernels of each, and the memory."""
     program = schedule.program
-    lines = [f"{network.name} on {machine.cpu}: {machine.lanes} lanes, {machine.registers} registers"]
+    name = machine.triple.partition("-")[0] if machine.cpu == "generic" else machine.cpu
+    lines = [f"{network.name} on {name}: {machine.lanes} lanes, {machine.registers} registers"]
     if program.training:
         lines.append(
             f"batch {count(program.batch_size)}: {program.shards} shards of {program.shard_size} images, "
