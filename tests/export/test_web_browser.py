@@ -150,6 +150,21 @@ def test_what_is_no_image_is_refused(tab: Page, tmp_path: Path) -> None:
 
 
 @needs_chromium
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".gif", ".bmp", ".avif"])
+def test_every_format_is_read(tab: Page, tmp_path: Path, suffix: str) -> None:
+    """Files that Pillow writes in each format that the page names are classified; progressive and lossless ones, too."""
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    options: list[dict[str, object]] = [{}]
+    if suffix == ".jpg":
+        options += [{"progressive": True}, {"comment": b"x" * 60_000, "quality": 100, "icc_profile": b"\0" * 200_000}]
+    if suffix == ".webp":
+        options += [{"lossless": True}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}]
+    for each in options:
+        image.save(tmp_path / f"image{suffix}", **each)
+        assert re.fullmatch(r"class \d: [\d.]+%", tab.choose([tmp_path / f"image{suffix}"])), each
+
+
+@needs_chromium
 def test_the_keyboard_draws(tab: Page) -> None:
     """Tab reaches the pad; arrows and the space bar draw on it, and the drawing is classified; Delete clears."""
     tab.run("document.activeElement.blur(); scrollTo(0, 0); 0")

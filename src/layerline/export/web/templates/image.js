@@ -22,7 +22,7 @@ async function declaredSize(file) {
   try {
     if (size) return size();
     if (text(0, 2) === "\xff\xd8") return await jpegSize(file);
-    if (text(0, 2) === "BM") return [head.getInt32(18, true), Math.abs(head.getInt32(22, true))];
+    if (text(0, 2) === "BM") return bmpSize(head);
     if (text(4, 4) === "ftyp") return avifSize(head);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // a header that ends too early
@@ -37,6 +37,11 @@ function webpSize(head, kind) {
   if (kind === "VP8 ") return [head.getUint16(26, true) & 0x3fff, head.getUint16(28, true) & 0x3fff];
   const bits = head.getUint32(21, true);
   return [1 + (bits & 0x3fff), 1 + ((bits >> 14) & 0x3fff)];
+}
+
+function bmpSize(head) {
+  if (head.getUint32(14, true) === 12) return [head.getUint16(18, true), head.getUint16(20, true)];
+  return [head.getInt32(18, true), Math.abs(head.getInt32(22, true))];
 }
 
 async function jpegSize(file) {
