@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 from PIL import Image
 from places import ROOT
 from web_models import needs_node, node
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from layerline.data.dataset import Fit
 
+SAME_ORDER = int(PIL.__version__.partition(".")[0]) >= 13
+"""Pillow 13 resizes tall images along columns first; before, nearly all along rows first."""
 FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
 
 
@@ -50,4 +53,5 @@ def test_images_of_any_size_become_the_pixels_of_training(tmp_path: Path) -> Non
     node(str(ROOT / "tests" / "resize_images.mjs"), str(script), str(tmp_path))
     for case in cases:
         found = np.fromfile(tmp_path / f"{case['name']}.fitted", np.uint8).reshape(expected[case["name"]].shape)
-        np.testing.assert_array_equal(found, expected[case["name"]], str(case))
+        differences = np.abs(found.astype(int) - expected[case["name"]])
+        assert differences.max() <= (0 if SAME_ORDER else 1), case

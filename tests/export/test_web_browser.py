@@ -152,7 +152,7 @@ def test_what_is_no_image_is_refused(tab: Page, tmp_path: Path) -> None:
 @needs_chromium
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".gif", ".bmp", ".avif"])
 def test_every_format_is_read(tab: Page, tmp_path: Path, suffix: str) -> None:
-    """Files that Pillow writes in each format that the page names are classified; progressive and lossless ones, too."""
+    """What Pillow writes in each format that the page names is classified, progressive and lossless files, too."""
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8))
     options: list[dict[str, object]] = [{}]
     if suffix == ".jpg":
