@@ -15,7 +15,7 @@ from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
-from layerline.export.c.facts import source_of
+from layerline.export.c.c_facts import source_of
 from layerline.export.export_options import ExportOptions
 from layerline.export.formats import FORMATS, write
 from layerline.recipe import Recipe
@@ -73,10 +73,8 @@ class Exported:
         function = ctypes.CDLL(str(out))[self.name]
 
         def run(images: np.ndarray) -> np.ndarray:
-            stored, found = (
-                np.ascontiguousarray(images.transpose(0, 2, 3, 1), self.pixels),
-                np.empty((len(images), self.classes), np.float32),
-            )
+            stored = np.ascontiguousarray(images.transpose(0, 2, 3, 1), self.pixels)
+            found = np.empty((len(images), self.classes), np.float32)
             for image, row in zip(stored, found, strict=True):
                 function(ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(row.ctypes.data))
             return found
@@ -105,8 +103,6 @@ def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:
     machine = named("x86-64", lanes)
     made = CompiledEngine(subject.network, subject.card.scaling, recipe, 1, machine=machine)
     made.set_state(State({name: np.asarray(value) for name, value in subject.weights.items()}, {}))
-    kind = {"u8": np.uint8, "f32": np.float32}[source_of(subject.card).value]
-    split = Split(
-        ImageSet(images.astype(kind), np.zeros(len(images), np.int32)), np.arange(len(images), dtype=np.int64)
-    )
+    stored, labels = images.astype(pixels_of(subject)), np.zeros(len(images), np.int32)
+    split = Split(ImageSet(stored, labels), np.arange(len(images), dtype=np.int64))
     return made.evaluate(split).probabilities

@@ -52,7 +52,7 @@ class Calls:
             self.numbers[name] = number
         sanitizer = ["-fsanitize=undefined"] * (compiler == "gcc")  # Clang's is for programs, not for libraries
         options = [*strictness(lanes), "-O2", *sanitizer]
-        self.library = library(compiler, options, module.file("\n".join(public)), folder.mktemp("pen"))
+        self.library = library(compiler, options, module.file(public="\n".join(public)), folder.mktemp("pen"))
         self.lanes = lanes
 
     def run(self, name: str, arrays: dict[str, np.ndarray], **scalars: float) -> None:

@@ -17,7 +17,7 @@ from forward_runner import drawn, images, subject
 import layerline
 from layerline.compiler.machine import host
 from layerline.errors import UserError
-from layerline.export.c.identifiers import TAKEN, function_name
+from layerline.export.c.c_identifiers import TAKEN, function_name
 from layerline.export.export_options import ExportOptions
 from layerline.export.formats import FORMATS
 from layerline.export.subject import Origin

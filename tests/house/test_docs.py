@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c_compiler import needed
 from PIL import Image, ImageDraw
 from places import DOCS, SOURCES
 from web_models import needs_node
@@ -38,6 +39,7 @@ PAGES = (
     "scikit-learn.md",
     "engines.md",
     pytest.param("export-web.md", marks=needs_node),
+    pytest.param("export-c.md", marks=needed("gcc")),
 )
 WRITTEN = ("js", "html")
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

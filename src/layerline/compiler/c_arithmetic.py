@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.c_values import ATOM, BITS_OF, FLOATING, PRODUCT, SUM, TYPES, UNARY, Text, number, vector
+from layerline.compiler.c_values import ATOM, BITS_OF, FLOATING, PRODUCT, SUM, TYPES, UNARY, Expression, number, vector
 from layerline.compiler.dtype import DType
 from layerline.compiler.pen import ProgramPen
 from layerline.compiler.values import Value
@@ -30,24 +30,24 @@ class CArithmetic(ProgramPen):
     def make(
         self, expression: str, dtype: DType | None, lanes: int = 1, *, movable: bool = False, whole: bool = False
     ) -> Value:
-        """Declare a constant with the value of an expression, and return it; `movable`, `whole`: as of a Statement."""
+        """Declare a constant with the value of an expression, and return it; `movable`, `whole`: as of a CStatement."""
 
     # -- integers ---------------------------------------------------------------------------
 
-    def literal(self, number: int) -> Text:
+    def literal(self, number: int) -> Expression:
         """Return an integer constant."""
-        return Text(f"{number}" if number >= 0 else f"({number})", ATOM, number)
+        return Expression(f"{number}" if number >= 0 else f"({number})", ATOM, number)
 
-    def integer(self, operation: str, a: Text, b: Text) -> Text:
+    def integer(self, operation: str, a: Expression, b: Expression) -> Expression:
         """Return a + b, a - b, a * b, a // b or a % b."""
         if operation == "+" and b.number is not None and b.number < 0:
             operation, b = "-", self.literal(-b.number)
         level = SUM if operation in "+-" else PRODUCT
         right = {"+": SUM, "-": PRODUCT}.get(operation, UNARY)
-        made = Text(f"{a.within(level)} {operation[0]} {b.within(right)}", level)
+        made = Expression(f"{a.within(level)} {operation[0]} {b.within(right)}", level)
         return made if len(made.text) <= LONGEST else self.make(made.text, self.index_type).raw
 
-    def compared(self, operation: str, a: Text, b: Text) -> Value:
+    def compared(self, operation: str, a: Expression, b: Expression) -> Value:
         """Return whether a < b, a > b, a >= b, a == b, or 0 ≤ a < b."""
         if operation == "within":
             return self.make(f"((uint32_t){a.within(UNARY)} < (uint32_t){b.within(UNARY)})", None, movable=True)
@@ -57,7 +57,7 @@ class CArithmetic(ProgramPen):
 
     def constant(self, number_: float, lanes: int = 1, dtype: DType = DType.F32) -> Value:
         """Return `number_` in every lane."""
-        return self.splat(Value(Text(number(number_, dtype)), dtype, 1), lanes)
+        return self.splat(Value(Expression(number(number_, dtype)), dtype, 1), lanes)
 
     def lane_numbers(self, lanes: int, first: int = 0) -> Value:
         """Return i32 lanes first, first+1, …"""
@@ -247,11 +247,11 @@ class CArithmetic(ProgramPen):
         """Return the lanes of a value as scalars."""
         if value.lanes == 1:
             return [value]
-        return [Value(Text(f"{value.raw.atom}[{lane}]"), value.dtype, 1) for lane in range(value.lanes)]
+        return [Value(Expression(f"{value.raw.atom}[{lane}]"), value.dtype, 1) for lane in range(value.lanes)]
 
     def _listed(self, lanes: Sequence[str], dtype: DType | None) -> Value:
         if len(lanes) == 1:
-            return Value(Text(lanes[0]), dtype, 1)
+            return Value(Expression(lanes[0]), dtype, 1)
         return self.make(f"({vector(dtype, len(lanes))}){{{', '.join(lanes)}}}", dtype, len(lanes))
 
     def _arithmetic(self, a: Value, operation: str, b: Value, *, whole: bool = False) -> Value:

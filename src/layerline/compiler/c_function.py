@@ -24,7 +24,7 @@ ROOT: Final = re.compile("«(\\w+)»")
 
 
 @dataclass(eq=False)
-class Statement:
+class CStatement:
     """A declaration with a value, an assignment to a variable, or anything else that has an effect."""
 
     head: str
@@ -53,11 +53,11 @@ class Statement:
 
 
 @dataclass(eq=False)
-class Block:
+class Braces:
     """Statements inside braces after a header: a loop or a condition; without a header, a function's body."""
 
     header: str
-    body: list[Statement | Block] = field(default_factory=list)
+    body: list[CStatement | Braces] = field(default_factory=list)
 
     @property
     def used(self) -> set[str]:
@@ -65,17 +65,17 @@ class Block:
         return set(NAME.findall(self.header))
 
 
-def finished(body: Block) -> None:
+def finished(body: Braces) -> None:
     """Remove what has no effect, then put loaded values where they are used."""
     _remove_unneeded(body)
     _move(body)
 
 
-def lines(block: Block, depth: int) -> Iterator[str]:
+def lines(block: Braces, depth: int) -> Iterator[str]:
     """Yield the lines of a block's body."""
     for each in block.body:
         indent = "    " * depth
-        if isinstance(each, Statement):
+        if isinstance(each, CStatement):
             yield from wrapped(f"{indent}{each.head}{_bare(each.expression)};")
         else:
             yield from wrapped(f"{indent}{each.header} {{")
@@ -113,17 +113,17 @@ def _bare(expression: str) -> str:
     return expression
 
 
-def _statements(block: Block) -> Iterator[Statement]:
+def _statements(block: Braces) -> Iterator[CStatement]:
     for each in block.body:
-        if isinstance(each, Statement):
+        if isinstance(each, CStatement):
             yield each
         else:
             yield from _statements(each)
 
 
-def _remove_unneeded(body: Block) -> None:
+def _remove_unneeded(body: Braces) -> None:
     """Keep the effects, and all that they depend on; a variable depends on all that is assigned to it."""
-    by_name: dict[str, list[Statement]] = {}
+    by_name: dict[str, list[CStatement]] = {}
     for each in _statements(body):
         for name in (each.makes, each.sets):
             if name is not None:
@@ -137,18 +137,18 @@ def _remove_unneeded(body: Block) -> None:
     _keep(body, needed)
 
 
-def _headers(block: Block, needed: set[str]) -> Iterator[str]:
+def _headers(block: Braces, needed: set[str]) -> Iterator[str]:
     """Yield the names in the headers of all blocks that contain a needed statement."""
     for each in block.body:
-        if isinstance(each, Block) and any(s.effect or {s.makes, s.sets} & needed for s in _statements(each)):
+        if isinstance(each, Braces) and any(s.effect or {s.makes, s.sets} & needed for s in _statements(each)):
             yield from each.used
             yield from _headers(each, needed)
 
 
-def _keep(block: Block, needed: set[str]) -> None:
-    kept: list[Statement | Block] = []
+def _keep(block: Braces, needed: set[str]) -> None:
+    kept: list[CStatement | Braces] = []
     for each in block.body:
-        if isinstance(each, Block):
+        if isinstance(each, Braces):
             _keep(each, needed)
             if each.body:
                 kept.append(each)
@@ -157,7 +157,7 @@ def _keep(block: Block, needed: set[str]) -> None:
     block.body[:] = kept
 
 
-def _move(body: Block) -> None:
+def _move(body: Braces) -> None:
     """Put movable expressions into the only statement that uses them, if no effect lies between."""
     uses: dict[str, int] = {}
     for text in _texts(body):
@@ -166,9 +166,9 @@ def _move(body: Block) -> None:
     _move_in(body, uses)
 
 
-def _texts(block: Block) -> Iterator[str]:
+def _texts(block: Braces) -> Iterator[str]:
     for each in block.body:
-        if isinstance(each, Statement):
+        if isinstance(each, CStatement):
             yield each.head
             yield each.expression
         else:
@@ -176,11 +176,11 @@ def _texts(block: Block) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _move_in(block: Block, uses: dict[str, int]) -> None:
-    waiting: dict[str, Statement] = {}
+def _move_in(block: Braces, uses: dict[str, int]) -> None:
+    waiting: dict[str, CStatement] = {}
     """The movable statements since the last effect."""
     for each in block.body:
-        if isinstance(each, Block):
+        if isinstance(each, Braces):
             waiting.clear()
             _move_in(each, uses)
             continue
@@ -193,10 +193,10 @@ def _move_in(block: Block, uses: dict[str, int]) -> None:
             waiting.clear()
         elif each.movable or each.whole:
             waiting[each.makes] = each
-    block.body[:] = [each for each in block.body if isinstance(each, Block) or not each.moved]
+    block.body[:] = [each for each in block.body if isinstance(each, Braces) or not each.moved]
 
 
-def _replace(user: Statement, name: str, source: Statement) -> None:
+def _replace(user: CStatement, name: str, source: CStatement) -> None:
     """Put an expression in the place of its name, and mark its own statement as gone."""
     pattern = re.compile(rf"\b{name}\b")
     user.head = pattern.sub(lambda _: source.expression, user.head)

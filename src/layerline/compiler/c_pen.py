@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, final
 
 from layerline.compiler.c_arithmetic import CArithmetic
-from layerline.compiler.c_function import ROOT, Block, Statement, finished, lines, wrapped
+from layerline.compiler.c_function import ROOT, Braces, CStatement, finished, lines, wrapped
 from layerline.compiler.c_module import CModule
-from layerline.compiler.c_values import ATOM, SUM, TYPES, Address, Text, vector
+from layerline.compiler.c_values import ATOM, SUM, TYPES, Address, Expression, vector
 from layerline.compiler.dtype import DType
 from layerline.compiler.pen import FLOATS
 from layerline.compiler.values import Index, Pointer, Value, Variable
@@ -37,8 +37,8 @@ class CPen(CArithmetic):
     inside: CModule
     symbol: str
     alone: bool
-    body: Block
-    blocks: list[Block]
+    body: Braces
+    blocks: list[Braces]
     """The blocks that are open, the innermost last."""
     names: int
     """Names made so far."""
@@ -64,12 +64,12 @@ class CPen(CArithmetic):
         """Begin function `symbol` of (pointers…, scalars…)."""
         pen = cls(machine)
         pen.inside, pen.alone, pen.symbol = module, alone, symbol
-        pen.body = Block("")
+        pen.body = Braces("")
         pen.blocks, pen.names, pen.written = [pen.body], 0, set()
         for name, dtype in pointers.items():
             pen.pointers[name] = Pointer(Address(name, name, pen.index(0)), dtype)
         for name in scalars:
-            text = Text(f"n_{name}" if name in pointers else name)
+            text = Expression(f"n_{name}" if name in pointers else name)
             pen.scalars[name] = Value(text, DType.F32 if name in FLOATS else pen.index_type, 1)
         return pen
 
@@ -104,19 +104,19 @@ class CPen(CArithmetic):
     ) -> Value:
         """Declare a constant with the value of an expression, and return it."""
         name = self._name("t")
-        self._add(Statement(f"const {vector(dtype, lanes)} {name} = ", expression, name, movable=movable, whole=whole))
-        return Value(Text(name), dtype, lanes)
+        self._add(CStatement(f"const {vector(dtype, lanes)} {name} = ", expression, name, movable=movable, whole=whole))
+        return Value(Expression(name), dtype, lanes)
 
     def _name(self, beginning: str) -> str:
         self.names += 1
         return f"{beginning}_{self.names}"
 
-    def _add(self, statement: Statement) -> None:
+    def _add(self, statement: CStatement) -> None:
         self.blocks[-1].body.append(statement)
 
     @contextmanager
     def _block(self, header: str) -> Iterator[None]:
-        block = Block(header)
+        block = Braces(header)
         self.blocks[-1].body.append(block)
         self.blocks.append(block)
         yield
@@ -131,7 +131,7 @@ class CPen(CArithmetic):
         end = last.whole if last.whole.level == ATOM else self.make(last.whole.text, self.index_type).raw
         after = f"{i}++" if step == 1 else f"{i} += {step}"
         with self._block(f"for ({typ} {i} = {first.whole.text}; {i} < {end.text}; {after})"):
-            yield Index(self, Text(i))
+            yield Index(self, Expression(i))
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
@@ -150,8 +150,8 @@ class CPen(CArithmetic):
     def variable(self, initial: Value) -> Variable:
         """Return a variable initialized to `initial`."""
         name = self._name("v")
-        self._add(Statement(f"{vector(initial.dtype, initial.lanes)} {name} = ", initial.raw.text, name))
-        return Variable(Text(name), initial.dtype, initial.lanes)
+        self._add(CStatement(f"{vector(initial.dtype, initial.lanes)} {name} = ", initial.raw.text, name))
+        return Variable(Expression(name), initial.dtype, initial.lanes)
 
     def read(self, variable: Variable) -> Value:
         """Return a variable's value."""
@@ -160,7 +160,7 @@ class CPen(CArithmetic):
     def write(self, variable: Variable, value: Value) -> None:
         """Assign to a variable."""
         name = variable.raw.text
-        self._add(Statement(f"{name} = ", value.raw.text, sets=name))
+        self._add(CStatement(f"{name} = ", value.raw.text, sets=name))
 
     # -- memory ---------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class CPen(CArithmetic):
         if address.offset.raw is None:
             return Pointer(address, pointer.dtype)
         name, typ = self._name(address.root), TYPES[pointer.dtype]
-        self._add(Statement(f"«{address.root}»{typ} *{name} = ", f"{address.base} + {address.offset.raw.text}", name))
+        self._add(CStatement(f"«{address.root}»{typ} *{name} = ", f"{address.base} + {address.offset.raw.text}", name))
         return Pointer(Address(address.root, name, self.index(address.offset.constant)), pointer.dtype)
 
     def load(self, pointer: Pointer, index: Index | int = 0, lanes: int = 1) -> Value:
@@ -195,7 +195,7 @@ class CPen(CArithmetic):
                 head = f"{address.base}[{place.text}] = "
             else:
                 head = f"*({vector(value.dtype, lanes)}_m *)({address.base} + {place.within(SUM)}) = "
-            self._add(Statement(head, part.raw.text))
+            self._add(CStatement(head, part.raw.text))
             done += lanes
 
     def _moved(self, pointer: Pointer, index: Index | int) -> Address:
@@ -224,7 +224,7 @@ class CPen(CArithmetic):
                 texts.append(self._argument(argument, dtype, reads=reads))
             else:
                 texts.append((argument.whole if isinstance(argument, Index) else argument.raw).text)
-        self._add(Statement("", f"{function.name}({', '.join(texts)})"))
+        self._add(CStatement("", f"{function.name}({', '.join(texts)})"))
 
     def _argument(self, pointer: Pointer, dtype: DType, *, reads: bool) -> str:
         """Return a pointer as an argument, cast to the type of the parameter."""

@@ -32,7 +32,7 @@ ATOM, UNARY, PRODUCT, SUM, ANY = range(5)
 
 
 @dataclass(frozen=True)
-class Text:
+class Expression:
     """An expression."""
 
     text: str

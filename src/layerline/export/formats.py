@@ -60,7 +60,7 @@ _ALL: Final[tuple[Format, ...]] = (
         "c",
         ".c",
         "C99 without dependencies, for microcontrollers and programs",
-        "c.writing",
+        "c.c_export",
         frozenset({"name", "lanes"}),
     ),
 )

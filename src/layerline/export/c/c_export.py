@@ -11,9 +11,9 @@ from layerline.compiler.driver import module_of
 from layerline.compiler.machine import Machine
 from layerline.errors import UserError
 from layerline.export import on_host
-from layerline.export.c import facts, self_test
-from layerline.export.c.identifiers import function_name
-from layerline.export.c.source_file import CSource
+from layerline.export.c import c_facts, c_self_test
+from layerline.export.c.c_identifiers import function_name
+from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
 from layerline.files.versions import versions
@@ -29,17 +29,17 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     name = function_name(options.name, subject.card.network_name)
     _check_finite(subject)
     machine = c_machine(options.lanes)
-    card, source = subject.card, facts.source_of(subject.card)
+    card, source = subject.card, c_facts.source_of(subject.card)
     made = forward(subject, machine, source, channels_last=True)
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
     C, H, W = card.input_shape
-    stored = self_test.images((H, W, C), source, largest)
-    test = self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
-    sizes = facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
+    stored = c_self_test.images((H, W, C), source, largest)
+    test = c_self_test.SelfTest(source, largest, on_host.probabilities(made, machine, card.scaling, stored))
+    sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
     title = f"{name}: an image classifier, written by layerline {versions()['layerline']}"
-    rows = tuple(facts.rows(subject, name, sizes))
+    rows = tuple(c_facts.rows(subject, name, sizes))
     files = {".c": written.file(title, rows, test), ".h": written.header(title, rows)}
     return Exported({suffix: text.encode() for suffix, text in files.items()}, sizes.rows)
 

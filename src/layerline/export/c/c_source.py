@@ -11,8 +11,8 @@ from layerline.compiler.c_function import wrapped
 from layerline.compiler.c_values import TYPES
 from layerline.compiler.calls import predict_pointers
 from layerline.compiler.dtype import DType
-from layerline.export.c import self_test
-from layerline.export.c.texts import comment, in_comment, numbers, string
+from layerline.export.c import c_self_test
+from layerline.export.c.c_texts import comment, in_comment, numbers, string
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,11 +60,11 @@ class CSource:
         image = f"const {TYPES[self.source]} image[{self.values}]"
         return f"void {self.name}({image}, float probabilities[{len(self.classes)}])"
 
-    def file(self, title: str, rows: Iterable[tuple[str, str]], test: self_test.SelfTest) -> str:
+    def file(self, title: str, rows: Iterable[tuple[str, str]], test: c_self_test.SelfTest) -> str:
         """Return the C file. title, rows: the first comment."""
         declarations = "\n".join(self._declarations())
         public = "\n".join([*self._weights(), *self._function()])
-        after = "\n".join([*self._names(), "", *self_test.lines(test, self.name, self.values)])
+        after = "\n".join([*self._names(), "", *c_self_test.lines(test, self.name, self.values)])
         return "\n".join([*self._comment(title, rows), self.module.file(declarations, public), after, ""])
 
     def header(self, title: str, rows: Iterable[tuple[str, str]]) -> str:

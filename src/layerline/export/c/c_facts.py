@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.export.c.texts import in_comment, string
+from layerline.export.c.c_texts import in_comment, string
 from layerline.numbers import display
 from layerline.runs.model_file import BYTE
 
@@ -42,7 +42,7 @@ def source_of(card: Card) -> DType:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class CSizes:
     """The memory that a function takes, in bytes."""
 
     weights: int
@@ -67,14 +67,14 @@ class Sizes:
         )
 
 
-def sizes(planned: Schedule, functions: str, classes: tuple[str, ...], lanes: int) -> Sizes:
+def sizes(planned: Schedule, functions: str, classes: tuple[str, ...], lanes: int) -> CSizes:
     """Return the sizes of a Program whose functions have this text."""
     code = round(CODE_PER_STATEMENT * len(re.findall(";", functions)))
     names = sum(len(string(name).encode()) + 4 for name in classes)
-    return Sizes(planned.arena_bytes, code, names, planned.scratch_bytes, lanes)
+    return CSizes(planned.arena_bytes, code, names, planned.scratch_bytes, lanes)
 
 
-def rows(subject: Subject, name: str, found: Sizes) -> Iterator[tuple[str, str]]:
+def rows(subject: Subject, name: str, found: CSizes) -> Iterator[tuple[str, str]]:
     """Yield the rows of the first comment: a heading and a text."""
     card, source = subject.card, source_of(subject.card)
     yield "image", _image(card, source)
