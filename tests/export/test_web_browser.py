@@ -19,8 +19,10 @@ from browser import browser, needs_chromium
 from PIL import Image
 from places import DOCS
 
+from layerline.data.photos.image_file import decode
 from layerline.export.export_options import ExportOptions
 from layerline.export.web import wasm, web_page
+from layerline.runs.model_file import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +88,26 @@ def test_a_photo_is_upright_and_its_colors_are_as_stored(tab: Page, tmp_path: Pa
     )
     assert seen[0] > 240
     assert seen[1] < 15
+
+
+@needs_chromium
+def test_a_large_photo_has_the_pixels_of_training(tab: Page, tmp_path: Path) -> None:
+    """Training decoded a large JPEG at a part of its size, from the block that its file begins with: in all eight
+    orientations and at odd sizes the page has these pixels, up to rounding."""
+    rng = np.random.default_rng(4)
+    for turn, (w, h) in zip(range(1, 9), [(501, 397), (397, 501), (130, 131), (170, 95)] * 2, strict=True):
+        noise = Image.fromarray(rng.integers(0, 256, (12, 12), dtype=np.uint8))
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        path = tmp_path / f"photo{turn}.jpg"
+        noise.resize((w, h), Image.Resampling.BICUBIC).save(path, exif=exif, quality=95)
+        expected = decode(path.read_bytes(), Preprocessing().sizing((1, 28, 28))).pixels
+        tab.choose([path])
+        seen = tab.run(
+            "[...document.getElementById('try-pixels').getContext('2d').getImageData(0, 0, 28, 28).data]"
+            ".filter((_, k) => k % 4 === 0)"
+        )
+        assert np.abs(np.array(seen).reshape(28, 28) - expected).max() <= 1, (turn, w, h)
 
 
 @needs_chromium

@@ -5,12 +5,14 @@ const MOST_PIXELS = 80_000_000;
 const LONGEST_SIDE = 16_384; // browsers cannot draw wider images
 const BAND = 2 ** 20; // pixels that are converted at once
 const BITS = 22; // of Pillow's weights
+const MARGIN = 1.5; // how much larger than needed a JPEG was at least decoded
 const KINDS = "JPEG, PNG, WebP, GIF, BMP or AVIF";
 
 class ImageError extends Error {}
 
-/** Return the size that an image file declares, [width, height], so that a huge one is never decoded. */
-async function declaredSize(file) {
+/** Return what the header of an image file declares, so that a huge one is never decoded: its size and, of a JPEG, its
+ * EXIF orientation. */
+async function declared(file) {
   const head = new DataView(await file.slice(0, 2 ** 16).arrayBuffer());
   const text = (at, length) =>
     head.byteLength < at + length ? "" : String.fromCharCode(...new Uint8Array(head.buffer, at, length));
@@ -20,10 +22,10 @@ async function declaredSize(file) {
     RIFF: () => webpSize(head, text(12, 4)),
   }[text(0, 4)];
   try {
-    if (size) return size();
-    if (text(0, 2) === "\xff\xd8") return await jpegSize(file);
-    if (text(0, 2) === "BM") return bmpSize(head);
-    if (text(4, 4) === "ftyp") return avifSize(head);
+    if (text(0, 2) === "\xff\xd8") return await jpegHeader(file);
+    if (size) return { size: size() };
+    if (text(0, 2) === "BM") return { size: bmpSize(head) };
+    if (text(4, 4) === "ftyp") return { size: avifSize(head) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // a header that ends too early
     throw new ImageError("it is truncated");
@@ -44,16 +46,35 @@ function bmpSize(head) {
   return [head.getInt32(18, true), Math.abs(head.getInt32(22, true))];
 }
 
-async function jpegSize(file) {
+async function jpegHeader(file) {
+  let turn = 1;
   for (let at = 2; at < file.size; ) {
     const part = new DataView(await file.slice(at, at + 9).arrayBuffer());
     const marker = part.getUint8(1);
     if (part.getUint8(0) !== 0xff) break;
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker))
-      return [part.getUint16(7), part.getUint16(5)];
+      return { size: [part.getUint16(7), part.getUint16(5)], turn };
+    if (marker === 0xe1) turn = orientation(await file.slice(at + 4, at + 2 + part.getUint16(2)).arrayBuffer()) ?? turn;
     at += marker === 0xff ? 1 : 2 + part.getUint16(2);
   }
   throw new ImageError("it is a damaged JPEG");
+}
+
+/** Return the orientation in an EXIF block, 1 to 8; undefined if there is none. */
+function orientation(block) {
+  const exif = new DataView(block, Math.min(6, block.byteLength));
+  try {
+    if (new DataView(block).getUint32(0) !== 0x45786966 /* Exif */) return undefined;
+    const little = exif.getUint16(0) === 0x4949;
+    const start = exif.getUint32(4, little);
+    for (let k = 0; k < exif.getUint16(start, little); k++) {
+      const at = start + 2 + 12 * k;
+      if (exif.getUint16(at, little) === 0x0112) return exif.getUint16(at + 8, little);
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // a broken block does not make the pixels wrong
+  }
+  return undefined;
 }
 
 function avifSize(head) {
@@ -67,16 +88,20 @@ function avifSize(head) {
   return largest;
 }
 
-/** Decode an image file, upright, without converting its colors: training ignored color profiles, too. */
+/**
+ * Decode an image file, upright, without converting its colors: training ignored color profiles, too.
+ * Returns the bitmap and, of a JPEG, its orientation.
+ */
 async function decoded(file) {
   if (file.size > MOST_BYTES)
     throw new ImageError(`it has ${Math.round(file.size / 1e6).toLocaleString("en")} MB; at most 268 MB are read`);
-  const [width, height] = await declaredSize(file);
+  const { size, turn } = await declared(file);
+  const [width, height] = size;
   const reads = `it has ${width.toLocaleString("en")}×${height.toLocaleString("en")} pixels`;
   if (width * height > MOST_PIXELS) throw new ImageError(`${reads}; at most 80 million are read`);
   if (Math.max(width, height) > LONGEST_SIDE) throw new ImageError(`${reads}; browsers draw at most 16,384 in a row`);
   try {
-    return await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    return [await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }), turn];
   } catch {
     throw new ImageError("this browser cannot decode it; it may be damaged");
   }
@@ -84,21 +109,68 @@ async function decoded(file) {
 
 /**
  * Return the pixels of what a canvas can draw, height × width × channels bytes.
- * fit: crop, pad or stretch; size: of the source, [width, height].
+ * fit: crop, pad or stretch; size: of the source, [width, height]; turn: the orientation of a JPEG, else undefined.
  */
-async function fitted(source, [w, h], { width: W, height: H, channels }, fit) {
-  const rows = bands(source, w, h, channels);
-  if (fit === "stretch") return resized(rows, w, h, channels, [0, 0, w, h], W, H);
+async function fitted(source, [w, h], { width: W, height: H, channels }, fit, turn) {
+  const by = turn ? reduction([w, h], [W, H], fit) : 1;
+  const [left, top] = gaps([w, h], by, turn);
+  const full = bands(source, w, h, channels);
+  const rows = by > 1 ? reduced(full, w, h, channels, by, left, top) : full;
+  const whole = [Math.ceil(w / by), Math.ceil(h / by)];
+  const begin = [left / by, top / by];
+  const picture = [w / by, h / by];
+  const resize = (box, ...to) => resized(rows, ...whole, channels, box, ...to);
+  const end = [begin[0] + picture[0], begin[1] + picture[1]];
+  if (fit === "stretch" || (picture[0] === W && picture[1] === H)) return resize([...begin, ...end], W, H);
   if (fit === "crop") {
-    const scale = Math.max(H / h, W / w);
-    const x = Math.max(0, (w - W / scale) / 2);
-    const y = Math.max(0, (h - H / scale) / 2);
-    return resized(rows, w, h, channels, [x, y, Math.min(w, x + W / scale), Math.min(h, y + H / scale)], W, H);
+    const scale = Math.max(H / picture[1], W / picture[0]);
+    const x = begin[0] + Math.max(0, (picture[0] - W / scale) / 2);
+    const y = begin[1] + Math.max(0, (picture[1] - H / scale) / 2);
+    return resize([x, y, Math.min(end[0], x + W / scale), Math.min(end[1], y + H / scale)], W, H);
   }
-  const scale = Math.min(H / h, W / w);
-  const inner = [w, h].map((side, k) => Math.min([W, H][k], Math.max(1, Math.floor(side * scale + 0.5))));
-  const whole = await resized(rows, w, h, channels, [0, 0, w, h], ...inner);
-  return pasted(whole, inner, [Math.floor((W - inner[0]) / 2), Math.floor((H - inner[1]) / 2)], [W, H], channels);
+  const scale = Math.min(H / picture[1], W / picture[0]);
+  const inner = picture.map((side, k) => Math.min([W, H][k], Math.max(1, Math.floor(side * scale + 0.5))));
+  const image = await resize([...begin, ...end], ...inner);
+  return pasted(image, inner, [Math.floor((W - inner[0]) / 2), Math.floor((H - inner[1]) / 2)], [W, H], channels);
+}
+
+/** Return to which part of its size training decoded a JPEG: 1, or a half, a quarter, an eighth as 2, 4, 8. */
+function reduction([w, h], [W, H], fit) {
+  let needed = [Math.min(w, Math.ceil(W * MARGIN)), Math.min(h, Math.ceil(H * MARGIN))];
+  if (fit !== "stretch") {
+    const scale = Math.min(1, (fit === "crop" ? Math.max : Math.min)(H / h, W / w) * MARGIN);
+    needed = [Math.ceil(w * scale), Math.ceil(h * scale)];
+  }
+  const times = Math.min(Math.floor(w / needed[0]), Math.floor(h / needed[1]));
+  return [8, 4, 2].find((by) => times >= by) ?? 1;
+}
+
+/** Return the pixels that a reduced image lacks at the left and the top: blocks begin where the file of a JPEG does. */
+function gaps([w, h], by, turn) {
+  const right = [2, 3, 7, 8].includes(turn); // the first stored column is at the right, or turned, at the bottom
+  const below = [3, 4, 6, 7].includes(turn);
+  const turned = turn >= 5;
+  return [(turned ? below : right) ? (by - (w % by)) % by : 0, (turned ? right : below) ? (by - (h % by)) % by : 0];
+}
+
+/** Reduce an image as the decoder of a JPEG does: each pixel is the mean of by × by pixels; yields rows. */
+async function* reduced(bands, w, h, channels, by, left, top) {
+  const sums = new Uint16Array(Math.ceil(w / by) * channels);
+  const right = (sums.length / channels) * by - w - left; // what is missing has the color of the edge
+  const bottom = Math.ceil(h / by) * by - h - top;
+  for await (const [start, rows] of bands)
+    for (let y = start, at = 0; at < rows.length; y++, at += w * channels) {
+      const times = 1 + (y === 0 ? top : 0) + (y === h - 1 ? bottom : 0);
+      for (let x = 0; x < w; x++) {
+        const weight = times * (1 + (x === 0 ? left : 0) + (x === w - 1 ? right : 0));
+        const to = Math.floor((x + left) / by) * channels;
+        for (let c = 0; c < channels; c++) sums[to + c] += weight * rows[at + x * channels + c];
+      }
+      if ((y + top + 1) % by === 0 || y === h - 1) {
+        yield [Math.floor((y + top) / by), Uint8Array.from(sums, (sum) => Math.floor(sum / by ** 2 + 0.5))];
+        sums.fill(0);
+      }
+    }
 }
 
 /** Put an image onto a black one. */

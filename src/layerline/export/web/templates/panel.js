@@ -89,9 +89,9 @@ async function classifyFile(file, others = 0) {
   stopCamera();
   say(`Reading ${file.name}…`);
   try {
-    const bitmap = await decoded(file);
+    const [bitmap, orientation] = await decoded(file);
     if (turn !== latest) return;
-    const bytes = await fitted(bitmap, [bitmap.width, bitmap.height], model, model.fit);
+    const bytes = await fitted(bitmap, [bitmap.width, bitmap.height], model, model.fit, orientation);
     if (turn !== latest) return;
     preview(bitmap);
     bitmap.close();
