@@ -143,7 +143,7 @@ class Page:
         """Return what the browser reported as wrong: exceptions, violations of the policy."""
         exceptions = [e["params"] for e in self.events if e.get("method") == "Runtime.exceptionThrown"]
         logged = [e["params"]["entry"] for e in self.events if e.get("method") == "Log.entryAdded"]
-        return [str(each) for each in (*exceptions, *logged)]
+        return [str(each) for each in (*exceptions, *(entry for entry in logged if entry["level"] == "error"))]
 
 
 @contextlib.contextmanager
