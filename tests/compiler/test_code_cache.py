@@ -17,7 +17,7 @@ from kernel_cases import CASES
 from places import SOURCES
 
 import layerline
-from layerline.compiler import code_cache, code_key, compilation, jit
+from layerline.compiler import code_cache, code_key, compilation, jit, object_code
 from layerline.compiler.code_key import described, key_of
 from layerline.compiler.kernels.optimizers import AdamW, Sgd
 from layerline.compiler.machine import host, named
@@ -59,7 +59,7 @@ class Compiler:
 def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiler]:
     """Watch the compiler, which has reported nothing yet."""
     watched = Compiler()
-    write, link = compilation.write_module, jit.linked
+    write, link = object_code.write_module, jit.linked
 
     def written(*arguments: Any) -> str:
         watched.written += 1
@@ -69,7 +69,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiler]:
         watched.linked.append(code)
         return link(code, *arguments)
 
-    monkeypatch.setattr(compilation, "write_module", written)
+    monkeypatch.setattr(object_code, "write_module", written)
     monkeypatch.setattr(jit, "linked", linked)
     monkeypatch.setattr(code_cache, "_untrusted", [])
     code_cache._reported.clear()
@@ -456,7 +456,7 @@ def test_equal_numbers_of_other_types_have_other_texts() -> None:
 TRAIN = """
 import os, signal, sys, threading
 import layerline
-from layerline.compiler import code_cache, jit
+from layerline.compiler import code_cache, jit, object_code
 from layerline.files import private
 data = layerline.load_data("digits")
 
@@ -562,7 +562,7 @@ def test_code_is_freed_with_its_last_reference(compiler: Compiler, folder: Path)
     jit.alone(lambda: None)
     before = len(jit._engines)
     object_of_it = jit.object_code(
-        compilation.write_module(compilation.plan(parse(TEXT, name="n"), host(), TASK), host()), host()
+        object_code.write_module(compilation.plan(parse(TEXT, name="n"), host(), TASK), host()), host()
     )
     codes = [jit.linked(bytes(bytearray(object_of_it)), host(), ["train"]) for _ in range(50)]
     assert len({code.addresses["train"] for code in codes}) == 50

@@ -1,7 +1,8 @@
 """The examples of the users' pages are run, and give what the pages show.
 
 Blocks of a page run in their order, in one folder: `sh` by a shell and must end well, `sh fails` must end with exit
-code 2 (a mistake that is told), `python` in one namespace for the page. Others (`console`, `keras`, …) do not run.
+code 2 (a mistake that is told), `python` in one namespace for the page. `js` and `html` are written to the file that
+their first line, a comment, names. Others (`console`, `keras`, …) do not run.
 
 A `text` block right behind a block that runs is what that prints. Numbers and times may be others: machines differ. A
 line `…` stands for any number of lines; all else must be there as it is, one line behind the other.
@@ -16,16 +17,15 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from c_compiler import needed
 from PIL import Image, ImageDraw
 from places import DOCS, SOURCES
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from web_models import needs_node
 
 PAGES = (
     "first-network.md",
@@ -38,8 +38,10 @@ PAGES = (
     "pytorch.md",
     "scikit-learn.md",
     "engines.md",
+    pytest.param("export-web.md", marks=needs_node),
     pytest.param("export-c.md", marks=needed("gcc")),
 )
+WRITTEN = ("js", "html")
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "…"
 
@@ -63,7 +65,7 @@ def blocks(page: str) -> list[Block]:
     return [
         Block(language, text, after if kind == "text" else None)
         for (language, text), (kind, after) in zip(found, following, strict=True)
-        if language in ("sh", "sh fails", "python")
+        if language in ("sh", "sh fails", "python", *WRITTEN)
     ]
 
 
@@ -140,6 +142,11 @@ def ran(block: Block, environment: dict[str, str], names: dict[str, Any]) -> str
         with contextlib.redirect_stdout(said):
             exec(compile(block.text, "<page>", "exec"), names)  # noqa: S102 - our own page
         return said.getvalue()
+    if block.language in WRITTEN:
+        named = re.match(r"\W*([\w.-]+)", block.text)
+        assert named is not None
+        Path(named[1]).write_text(block.text, encoding="utf-8")
+        return ""
     ended = subprocess.run(
         ["sh", "-e"],  # noqa: S607
         input=block.text,

@@ -14,6 +14,7 @@ import read_page
 import report_runs
 from report_runs import noise, pixels
 
+from layerline.export.web import templates
 from layerline.report import confusion_table, page
 
 if TYPE_CHECKING:
@@ -201,9 +202,7 @@ def test_everything_is_reached_by_the_tab_key(run: Path) -> None:
 
 def test_colors_of_text_can_be_read() -> None:
     """Text on its background has a contrast of at least 4.5 in light and dark (WCAG 2.2, 1.4.3)."""
-    from importlib import resources
-
-    style = (resources.files("layerline.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    style = templates.text("look.css")
     light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
     for block in (light, dark):
         colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))

@@ -186,7 +186,7 @@ def test_an_interrupted_training_leaves_no_thread(monkeypatch: pytest.MonkeyPatc
     for name, options in (
         ("layerline.training.automatic.learning_rate._train", {}),
         ("layerline.engines.trainer.Trainer.run", RECIPE),
-        ("layerline.compiler.compilation.write_module", RECIPE),
+        ("layerline.compiler.object_code.write_module", RECIPE),
     ):
         with monkeypatch.context() as patch:
             compilation.compiled_alone.cache_clear()

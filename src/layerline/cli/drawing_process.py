@@ -149,18 +149,20 @@ def _work(reading: BinaryIO, writing: BinaryIO) -> NoReturn:
         _detach({reading.fileno(), writing.fileno()})
         _import()
         from layerline import report
-        from layerline.report import page, thumbnails
+        from layerline.report import live_model, page, thumbnails
 
         folder, *rest = _received(reading)
         drawn = report.draw(folder, *rest)
         _send(writing, (drawn.files, drawn.missing))
+        live = live_model.of_run(folder).html  # the parent may still be computing baselines
 
         def ask(split: str, index: int) -> Any:
             _send(writing, (split, index))
             return _received(reading)
 
         folder, resized, examples = _received(reading)
-        _send(writing, page.write(folder, pixels=thumbnails.Asked(ask, resized, examples)).name)
+        images = thumbnails.Asked(ask, resized, examples)
+        _send(writing, page.write(folder, pixels=images, live=live).name)
     finally:  # whatever was raised: the parent then does the work, and reports it
         os._exit(0)
 

@@ -52,6 +52,13 @@ def engine() -> None:
     help="compile for another CPU, by name [this one]",
 )
 @click.option(
+    *("--target", "target"),
+    cls=GroupedOption,
+    group="What",
+    metavar="NAME",
+    help="compile for another kind of machine: x86-64, aarch64, cortex-m4 or wasm32",
+)
+@click.option(
     *("--lanes", "lanes"),
     cls=GroupedOption,
     group="What",
@@ -60,10 +67,13 @@ def engine() -> None:
 )
 @options(("data", "data_dir", "classes"), "Data")
 @options(("batch_size", "momentum", "weight_decay"), "Recipe")
-def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None, **values: Any) -> None:
+def show(
+    net: str, stage: str, predict: bool, cpu: str | None, target: str | None, lanes: str | None, **values: Any
+) -> None:
     """Print NET at a stage of its compilation.
 
-    A network without an Input line, or one that ends in FC classes, needs --data.
+    A network without an Input line, or one that ends in FC classes, needs --data. Targets that cannot train (cortex-m4
+    and wasm32) show the program of an export.
     """
     from layerline.cli.describe import network
     from layerline.compiler.show import show as text_of
@@ -74,7 +84,7 @@ def show(net: str, stage: str, predict: bool, cpu: str | None, lanes: str | None
     if lanes is not None and not (lanes.isascii() and lanes.isdecimal()):
         raise UserError(f"--lanes {lanes}: must be 1, 4, 8 or 16")
     width = None if lanes is None else int(lanes)
-    text = text_of(network(net, flags), recipe, stage, cpu=cpu, lanes=width, training=not predict)
+    text = text_of(network(net, flags), recipe, stage, cpu=cpu, to=target, lanes=width, training=not predict)
     click.echo(text, nl=not text.endswith("\n"))
 
 

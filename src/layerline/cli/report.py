@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _YES, _NO = "yes", "no"
 _OMITTED: Final = "they were omitted (--with-images no)"
+_OMITTED_MODEL: Final = "it was omitted (--with-model no)"
 _NOT_FOUND: Final = "the data was not found, or could not be read, when the report was written"
 """The reason on the page; the screen reports which file, and why."""
 
@@ -34,22 +35,33 @@ _NOT_FOUND: Final = "the data was not found, or could not be read, when the repo
     metavar="HOW",
     help="yes: fail if the images are not found; no: omit them [if they are found]",
 )
+@click.option(
+    *("--with-model", "with_model"),
+    cls=GroupedOption,
+    group="Report",
+    metavar="HOW",
+    help="yes: fail if the page cannot run the model; no: omit it [if it takes at most 2 MB]",
+)
 @click.option(*("--out", "out"), cls=GroupedOption, group="Report", metavar="FILE", help="the report [RUN/report.html]")
 @click.option(*("--force", "force"), cls=GroupedOption, group="Report", is_flag=True, help="replace the file")
 @options(("data", "data_dir"), "Data, if it has moved")
-def report(run: str, with_images: str | None, out: str | None, force: bool, **values: Any) -> None:
+def report(
+    run: str, with_images: str | None, with_model: str | None, out: str | None, force: bool, **values: Any
+) -> None:
     """Write the report of RUN, the folder of a run or of --folds, as one HTML file of at most 3 MB.
 
-    The file is self-contained, images included, and opens in any browser without a network connection.
+    The file is self-contained, images and model included, and opens in any browser without a network connection.
     """
     from layerline.numbers import display
-    from layerline.report import page, thumbnails
+    from layerline.report import live_model, page, thumbnails
+    from layerline.report.live_model import LiveModel
     from layerline.runs import saved
     from layerline.runs.names import REPORT
 
     folder = Path(run)
-    if with_images not in (None, _YES, _NO):
-        raise UserError(f"--with-images {display.name(with_images)}: must be yes or no")
+    for option, how in (("--with-images", with_images), ("--with-model", with_model)):
+        if how not in (None, _YES, _NO):
+            raise UserError(f"{option} {display.name(how)}: must be yes or no")
     files = saved.read(folder)
     path = folder / REPORT if out is None else free(Path(out), "a report", REPORT, force=force)
     data, why = None, _OMITTED
@@ -60,10 +72,16 @@ def report(run: str, with_images: str | None, out: str | None, force: bool, **va
         raise UserError(f"--with-images yes: {why}", "specify the data with --data or --data-dir")
     if out is None and not force:
         _check_ours(path, lost=data is None and with_images is None, why=why)
+    live = LiveModel(why=_OMITTED_MODEL) if with_model == _NO else live_model.of_run(folder)
+    if with_model == _YES and live.why:
+        raise UserError(
+            f"--with-model yes: {live.why}", f"for a page of its own: layerline export {run} --to web -o model.html"
+        )
     reason = _OMITTED if with_images == _NO else _NOT_FOUND
-    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=reason)
+    page.write(folder, pixels=None if data is None else thumbnails.of(data), out=path, why=reason, live=live.html)
     size = display.size(path.stat().st_size)
-    click.echo(f"{path}: {size}" + (f", without images: {why}" if data is None else ""))
+    missing = f", without images: {why}" if data is None else ""
+    click.echo(f"{path}: {size}{missing}" + (f", without the model: {live.why}" if live.why else ""))
 
 
 def _found(folder: Path, fingerprint: str | None, values: dict[str, Any]) -> tuple[Dataset | None, str]:

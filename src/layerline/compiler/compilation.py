@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler import code_cache, jit
 from layerline.compiler.build import build
-from layerline.compiler.code_key import key_of
-from layerline.compiler.driver import write_module
 from layerline.compiler.exchanging import exchanging
+from layerline.compiler.object_code import object_of
 from layerline.compiler.passes import optimize
 from layerline.compiler.schedule import schedule
 
@@ -58,7 +57,6 @@ def compiled_alone(network: Network, machine: Machine, task: Task) -> Compiled:
 
 
 def compile_schedule(planned: Schedule, machine: Machine, task: Task) -> Compiled:
-    """Return the machine code of a schedule, from the cache on disk if it is there, else put there."""
-    key = key_of(planned, machine)
-    code = code_cache.cached(key, lambda: jit.object_code(write_module(planned, machine), machine))
+    """Return the machine code of a schedule, ready to be called."""
+    code = object_of(planned, machine)
     return Compiled(task, planned, jit.linked(code, machine, ["train" if task.training else "predict"]))

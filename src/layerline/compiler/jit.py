@@ -20,6 +20,7 @@ import llvmlite
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
+from layerline.errors import UserError
 from layerline.system.workers import aside, fork_waits_for
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 fork_waits_for(ffi.lib._lock._lock)  # llvmlite's own; a fork acquires it after ours, in the order we do
+_POINTER_BITS: Final = 64
+"""The size of a pointer for LLVM's passes in a module without a data layout."""
+_OTHER_LLVM: Final = "install llvmlite from PyPI, which can: pip install --force-reinstall llvmlite"
 _lock: Final[Any] = fork_waits_for(threading.RLock())
 """Held while LLVM runs."""
 _engines: Final[dict[int, Any]] = {}
@@ -77,12 +81,16 @@ class Code:
 
 
 def _target_machine(machine: Machine) -> Any:
-    """Return LLVM's description of a machine, for code that may be placed anywhere in the lower or upper 2 GB."""
+    """Return LLVM's description of a machine."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(machine.triple)
+    try:
+        target = llvm.Target.from_triple(machine.triple)
+    except RuntimeError as error:
+        raise UserError(f"this llvmlite cannot generate code for {machine.triple}: {error}", _OTHER_LLVM) from error
+    facts = machine.target
     return target.create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
+        cpu=machine.cpu, features=machine.features, opt=2, reloc=facts.relocation, codemodel=facts.code_model
     )
 
 
@@ -95,6 +103,8 @@ def optimized(text: str, machine: Machine) -> tuple[Any, Any]:
     """
     target_machine = _target_machine(machine)
     module = llvm.parse_assembly(text)
+    if machine.index_bits != _POINTER_BITS:
+        module.data_layout = str(target_machine.target_data)
     module.verify()
     builder = llvm.create_pass_builder(target_machine, llvm.create_pipeline_tuning_options(speed_level=1))
     passes = llvm.create_new_module_pass_manager()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from layerline.errors import UserError
@@ -17,14 +17,21 @@ class Target:
     lanes: int
     registers: int
     fma: bool
+    relocation: str = "pic"
+    """LLVM's relocation model. Position-independent WebAssembly would import tables of addresses from a loader."""
+    code_model: str = "small"
+    """LLVM's code model; `small` is code and constants within 2 GB of each other."""
+    trains: bool = True
+    """Whether it has what training needs besides prediction: threads, and atomic 64-bit integers."""
 
 
 _TARGETS: Final = {
     "x86_64": Target(64, 4, 16, False),
     "aarch64": Target(64, 4, 32, True),
     "arm64": Target(64, 4, 32, True),
-    "wasm32": Target(32, 1, 16, False),
-    "c99": Target(32, 1, 12, False),
+    "wasm32": Target(32, 4, 16, False, "static", "default", trains=False),
+    "thumbv7em": Target(32, 1, 32, True, "static", "default", trains=False),
+    "c99": Target(32, 1, 12, False, trains=False),
 }
 """The first part of a triple → the architecture; others are treated as scalar 64-bit machines."""
 
@@ -50,7 +57,12 @@ class Machine:
     @property
     def index_bits(self) -> int:
         """Return the width of an address, and so of an index, in bits."""
-        return _target(self.triple).index_bits
+        return self.target.index_bits
+
+    @property
+    def target(self) -> Target:
+        """Return the facts of its architecture."""
+        return _target(self.triple)
 
     @property
     def alignment(self) -> int:
@@ -82,6 +94,24 @@ _X86: Final = {  # CPUs that can be selected by name: lanes, registers, FMA
 }
 
 
+_NAMED: Final = {  # machines that need not be of the host's family: triple, CPU, features
+    "x86-64": ("x86_64-unknown-linux-gnu", "x86-64", ""),
+    "aarch64": ("aarch64-unknown-linux-gnu", "generic", ""),
+    "cortex-m4": ("thumbv7em-none-unknown-eabihf", "cortex-m4", ""),
+    "wasm32": ("wasm32-unknown-unknown", "generic", "+bulk-memory,+nontrapping-fptoint,+sign-ext,+simd128"),
+}
+"""All browsers that have WebAssembly's vectors (+simd128) have its other features too."""
+
+
+def target(name: str, lanes: int | None = None) -> Machine:
+    """Return a machine of any architecture by name. Raises UserError if it is unknown, or does not have such lanes."""
+    if name not in _NAMED:
+        raise UserError(f"--target {name}: unknown target", "one of: " + ", ".join(_NAMED))
+    triple, cpu, features = _NAMED[name]
+    facts = _target(triple)
+    return _narrowed(Machine(triple, cpu, features, facts.lanes, facts.registers, facts.fma), name, lanes)
+
+
 @functools.cache
 def host() -> Machine:
     """Return the host CPU."""
@@ -99,14 +129,14 @@ def _host() -> Machine:
 
 
 def _widest(triple: str, features: dict[str, bool]) -> tuple[int, int, bool]:
-    target = _target(triple)
+    facts = _target(triple)
     if not triple.startswith("x86_64"):
-        return target.lanes, target.registers, target.fma
+        return facts.lanes, facts.registers, facts.fma
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
         return _X86["x86-64-v4"]
     if features.get("avx2") and features.get("fma"):
         return _X86["x86-64-v3"]
-    return target.lanes, target.registers, bool(features.get("fma"))
+    return facts.lanes, facts.registers, bool(features.get("fma"))
 
 
 def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
@@ -119,11 +149,15 @@ def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
         if cpu not in _X86 or not machine.triple.startswith("x86_64"):
             raise UserError(f"--cpu {cpu}: unknown CPU", "on x86-64 one of: " + ", ".join(_X86))
         machine = Machine(machine.triple, cpu, "", *_X86[cpu])
-    if lanes is not None:
-        known = [width for width in (1, 4, 8, 16) if width <= machine.lanes]
-        if lanes not in known:
-            raise UserError(
-                f"--lanes {lanes}: {machine.cpu} has no vectors of that width", "one of: " + ", ".join(map(str, known))
-            )
-        machine = Machine(machine.triple, machine.cpu, machine.features, lanes, machine.registers, machine.fma)
-    return machine
+    return _narrowed(machine, machine.cpu, lanes)
+
+
+def _narrowed(machine: Machine, name: str, lanes: int | None) -> Machine:
+    """Return a machine that uses vectors of `lanes` only. Raises UserError if it has none of that width."""
+    if lanes is None:
+        return machine
+    known = [width for width in (1, 4, 8, 16) if width <= machine.lanes]
+    if lanes not in known:
+        widths = ", ".join(map(str, known))
+        raise UserError(f"--lanes {lanes}: {name} has no vectors of that width", f"one of: {widths}")
+    return replace(machine, lanes=lanes)

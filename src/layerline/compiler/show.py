@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.build import build
 from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
-from layerline.compiler.machine import named
+from layerline.compiler.lifetimes import shared
+from layerline.compiler.machine import named, target
 from layerline.compiler.program import Per
-from layerline.compiler.task import task_of
+from layerline.compiler.task import End, task_of
 from layerline.errors import UserError
 from layerline.numbers.display import count, size
+from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
     from layerline.compiler.program import Buffer, Op, Program, Schedule
     from layerline.compiler.task import Task
     from layerline.network import Network
-    from layerline.recipe import Recipe
 
+_PREDICTING: Final = replace(task_of(Recipe(exact=True), training=False), end=End.PROBABILITIES)
+"""For machines that cannot train: the task of an export."""
 STAGES: Final = ("plan", "program", "llvm", "asm")
 
 
@@ -29,22 +33,29 @@ def show(
     stage: str = "plan",
     *,
     cpu: str | None = None,
+    to: str | None = None,
     lanes: int | None = None,
     training: bool = True,
 ) -> str:
     """Return a stage as text: the phases with their kernels, all ops with their buffers, LLVM IR, or assembly.
 
-    Raises UserError for an unknown stage or CPU, NetworkError for a layer without kernels.
+    cpu: a CPU of the host's family; to: a machine of any; default: the host. One that cannot train gets the Program of
+    an export, which predicts one image at a time. Raises UserError for an unknown stage, CPU or target, NetworkError
+    for a layer without kernels.
     """
     from layerline.compiler import jit
 
     if stage not in STAGES:
         raise UserError(f"--stage {stage}: unknown stage", "one of: " + ", ".join(STAGES))
-    machine = named(cpu, lanes)
-    task = task_of(recipe, training=training)
+    if cpu is not None and to is not None:
+        raise UserError("--cpu and --target: both specified", "omit one; --target is for other kinds of machines")
+    machine = named(cpu, lanes) if to is None else target(to, lanes)
+    task = task_of(recipe, training=training) if machine.target.trains else _PREDICTING
     if stage == "program":
         return program_text(network, machine, task)
     schedule = plan(network, machine, task)
+    if not machine.target.trains:
+        schedule = shared(schedule.program, machine)
     if stage == "plan":
         return plan_text(network, machine, schedule)
     text = write_module(schedule, machine)
@@ -54,7 +65,8 @@ def show(
 def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
     """Return the phases, the kernels of each, and the memory."""
     program = schedule.program
-    lines = [f"{network.name} on {machine.cpu}: {machine.lanes} lanes, {machine.registers} registers"]
+    name = machine.triple.partition("-")[0] if machine.cpu == "generic" else machine.cpu
+    lines = [f"{network.name} on {name}: {machine.lanes} lanes, {machine.registers} registers"]
     if program.training:
         lines.append(
             f"batch {count(program.batch_size)}: {program.shards} shards of {program.shard_size} images, "

@@ -54,6 +54,8 @@ class Format:
 
 
 _ALL: Final[tuple[Format, ...]] = (
+    Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
+    Format("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
     Format(
         "c",
         ".c",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
-import hashlib
 import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +12,7 @@ import numpy as np
 
 from layerline import __version__
 from layerline.data.dataset import FITTED
+from layerline.export.web import panel, templates
 from layerline.files import whole
 from layerline.measure import remarks
 from layerline.numbers import display
@@ -66,16 +65,17 @@ def write(
     assumptions: Sequence[tuple[str, str]] = (),
     out: Path | None = None,
     why: str = "",
+    live: str = "",
 ) -> Path:
     """Write the report of the run in `folder` to `out`, or to its report.html, and return the path.
 
     pixels: from a split and an image's index in the loaded data to its pixels, uint8 (H, W) or (H, W, 3); None omits
     the images, and the page gives `why` as the reason. assumptions: (option, reason) pairs of automatic choices; empty:
-    those of the record. Raises UserError if the folder is not a run, a file in it is damaged, or the page cannot be
-    written.
+    those of the record. live: the section that runs the model, see live_model. Raises UserError if the folder is not a
+    run, a file in it is damaged, or the page cannot be written.
     """
     path = out or folder / REPORT
-    content = render(saved.read(folder), pixels, assumptions, why)
+    content = render(saved.read(folder), pixels, assumptions, why, live)
     check()  # after a request to stop, nothing more is written
     whole.write(path, (content,))
     return path
@@ -86,16 +86,22 @@ def render(
     pixels: Callable[[str, int], NDArray[np.uint8]] | None = None,
     assumptions: Sequence[tuple[str, str]] = (),
     why: str = "",
+    live: str = "",
 ) -> bytes:
-    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes."""
+    """Return the page, at most LARGEST bytes; the same files and pixels give the same bytes.
+
+    Without enough room for `live`, it is omitted.
+    """
     if isinstance(pixels, thumbnails.PageImages):
         predictions = {split: pixels.indexed(part) for split, part in run.predictions.items()}
         run = dataclasses.replace(run, predictions=predictions)
-    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels), "folds": None}
+    fixed = _fixed(run, assumptions) | {"fitted": _fitted(pixels), "folds": None, "live": live}
     if run.folds is not None:
         fixed |= _of_folds(run, run.folds, fixed["title"])
     chosen = gallery.choose(run)
     images = gallery.bare(run, chosen)
+    if live and len(_page(fixed, gallery.empty_cells(images), chosen, why)) > LARGEST - _SPARE:
+        fixed["live"] = ""
     indexed = all(part.index is not None for part in run.predictions.values())
     if pixels is not None and not indexed:
         pixels, why = None, _OLD
@@ -132,13 +138,16 @@ def _fixed(run: SavedRun, assumptions: Sequence[tuple[str, str]]) -> dict[str, A
     confusion = run.confusion(split)
     about = run.record.about
     network = about.network.name or (run.network.name if run.network else "network")
-    script = _file("sort.js").strip()
+    script, panel_script = _file("sort.js").strip(), panel.script()
     return {
         "mark": MARK,
         "version": __version__,
-        "style": _file("report.css"),
+        "style": templates.text("look.css") + _file("report.css"),
         "script": script,
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "script_hash": panel.hash_of(script),
+        "panel_style": templates.text("panel.css"),
+        "panel_script": panel_script,
+        "panel_hash": panel.hash_of(panel_script),
         "title": f"{display.name(network)} on {display.name(about.data.name or 'data')}",
         "run": display.name(run.folder.resolve().name),
         "split": split,
@@ -215,16 +224,7 @@ def _filters(run: SavedRun) -> dict[str, Any] | None:
 @functools.cache
 def template() -> jinja2.Template:
     """Return the page's template, compiled."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = display.count  # numbers look the same everywhere: 12,345
+    environment = templates.environment(_file)
     environment.filters["flags"] = _flags
     return environment.get_template("report.html")
 

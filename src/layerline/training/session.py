@@ -412,9 +412,9 @@ class _Training:
         pixels = thumbnails.of(self._prepared.data)
         name = None if self._drawing is None else self._drawing.report(folder.path, pixels)
         if name is None:
-            from layerline.report import page
+            from layerline.report import live_model, page
 
-            name = page.write(folder.path, pixels=pixels).name
+            name = page.write(folder.path, pixels=pixels, live=live_model.of_run(folder.path).html).name
         self._files.append(name)
         return ()
 

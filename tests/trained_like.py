@@ -1,0 +1,91 @@
+"""Models for exports: networks with weights as if trained, and what the host's code computes with them."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import random_networks
+
+import layerline
+from layerline.compiler.machine import named
+from layerline.data.dataset import ImageSet, Scaling, Split
+from layerline.engines.compiled import CompiledEngine
+from layerline.engines.interface import State
+from layerline.export.subject import Origin, Subject
+from layerline.network import initial_weights
+from layerline.recipe import Recipe
+from layerline.runs.model_file import Preprocessing
+from layerline.training.model import card_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layerline.network import Network
+
+SHAPES: Final = {
+    "digits": (1, 8, 8),
+    "keras-mnist": (1, 28, 28),
+    "lenet5": (1, 28, 28),
+    "mobile-small": (3, 32, 32),
+    "photo-small": (3, 128, 128),
+    "resnet20": (3, 32, 32),
+    "six-layer": (1, 28, 28),
+    "vgg-small": (3, 32, 32),
+}
+"""All presets, with the shape of their images."""
+
+
+def network_of(name: str) -> Network:
+    """Return a preset for 10 classes."""
+    return layerline.read(name, input_shape=SHAPES[name], classes=10)
+
+
+def random_network(seed: int) -> Network:
+    """Return a random network."""
+    return layerline.parse(random_networks.draw(random.Random(seed)))
+
+
+def subject_of(
+    network: Network,
+    seed: int,
+    *,
+    preprocessing: Preprocessing | None = None,
+    classes: tuple[str, ...] | None = None,
+    origin: Origin | None = None,
+) -> Subject:
+    """Return a model whose BatchNorms have statistics, whose biases are not zero, and whose scaling is uneven."""
+    rng = np.random.default_rng(seed)
+    weights = dict(initial_weights(network, seed))
+    for key, value in weights.items():
+        if key.endswith("running_mean"):
+            weights[key] = rng.normal(0, 0.3, value.shape).astype(np.float32)
+        if key.endswith("running_var"):
+            weights[key] = rng.uniform(0.5, 2, value.shape).astype(np.float32)
+        if key.endswith("bias"):
+            weights[key] = rng.normal(0, 0.1, value.shape).astype(np.float32)
+    C = network.input_shape[0]
+    preprocessing = preprocessing or Preprocessing()
+    scale = tuple(map(float, rng.uniform(0.5, 2, C) / preprocessing.maximum))
+    scaling = Scaling(scale, tuple(map(float, rng.normal(0, 0.3, C))))
+    names = classes or tuple(map(str, range(network.classes)))
+    return Subject(network, card_of(network, names, scaling, preprocessing), weights, origin)
+
+
+def images_of(network: Network, count: int, seed: int) -> NDArray[np.uint8]:
+    """Return random images, uint8 (N, C, H, W)."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *network.input_shape), dtype=np.uint8)
+
+
+def probabilities(subject: Subject, images: NDArray[Any], lanes: int) -> NDArray[np.float32]:
+    """Return what the host's code computes, on a CPU without FMA and with vectors of `lanes`."""
+    machine = named("x86-64", lanes)
+    recipe = Recipe(exact=True, momentum=0.0)
+    engine = CompiledEngine(subject.network.unfrozen, subject.card.scaling, recipe, 1, machine=machine)
+    engine.set_state(State(dict(subject.weights), {}))
+    labels = np.zeros(len(images), np.int32)
+    found: NDArray[np.float32] = engine.evaluate(
+        Split(ImageSet(images, labels), np.arange(len(images), dtype=np.int64))
+    ).probabilities
+    return found
