@@ -51,7 +51,15 @@ class Format:
         return exported
 
 
-_ALL: Final[tuple[Format, ...]] = ()
+_ALL: Final[tuple[Format, ...]] = (
+    Format(
+        "onnx",
+        ".onnx",
+        "pixels in, probabilities out, for onnxruntime and other libraries",
+        "onnx.writing",
+        frozenset({"pixels", "layout"}),
+    ),
+)
 FORMATS: Final = {each.name: each for each in _ALL}
 """Name → format."""
 
