@@ -12,9 +12,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 M = TypeVar("M")
 MOST_FIELDS: Final = 4_000_000

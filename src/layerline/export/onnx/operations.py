@@ -46,9 +46,7 @@ def _convolution(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...], g
 def _pool(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     window = layer.slides()
     pads = window.around(*node.input_shapes[0][1:])
-    return drawing.operation(
-        "MaxPool", node.path, *x, kernel_shape=window.extent, pads=pads, strides=window.stride
-    )
+    return drawing.operation("MaxPool", node.path, *x, kernel_shape=window.extent, pads=pads, strides=window.stride)
 
 
 def _avg_pool(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 CLOSE: Final = 1e-5
 """The largest difference of a probability in an export."""
+IMPORT_CLOSE: Final = 1e-4
+"""The same of an import: two programs round differently in deep networks."""
+HALF_CLOSE: Final = 0.05
+"""The same of a file that computes with 16-bit numbers."""
 INSTALL: Final = "pip install 'layerline[onnx]'"
 _IMAGES: Final = 4
 
@@ -79,14 +83,39 @@ def probabilities(
     return engine.probabilities(np.ascontiguousarray(images))
 
 
-def outputs(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the only output of a file for images as its only input has them, as onnxruntime computes it."""
+def agreed(ours: NDArray[np.float32], theirs: NDArray[np.float32], place: str, *, halved: bool) -> str:
+    """Return a note on an imported file's probabilities and Layerline's. Raises UserError if they differ.
+
+    halved: whether the file computes with 16-bit numbers.
+    """
+    difference = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else np.inf
+    close = HALF_CLOSE if halved else IMPORT_CLOSE
+    if not difference <= close:
+        raise UserError(
+            f"{place}: onnxruntime {_version()} computes other probabilities than Layerline: they differ by up to "
+            f"{difference:.3g}, at most {close:g} is accepted; nothing was written",
+            "export the model with another opset or exporter, in float32",
+        )
+    return f"checked with onnxruntime {_version()}: the largest difference of {_IMAGES} images is {difference:.1g}"
+
+
+def outputs(content: bytes, images: NDArray[Any], sizes: tuple[int | None, ...] | None = None) -> NDArray[np.float32]:
+    """Return the only output of a file for images as its only input has them, as onnxruntime computes it.
+
+    sizes: of that input, if the number of images may be fixed.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings are about the file's style
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    found: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images)})[0]
+    name, batch = session.get_inputs()[0].name, (sizes or (None,))[0] or len(images)
+    filled = np.concatenate([images] * batch)[: -(-len(images) // batch) * batch] if batch > 1 else images
+    parts = [
+        session.run(None, {name: np.ascontiguousarray(filled[start : start + batch])})[0]
+        for start in range(0, len(filled), batch)
+    ]
+    found: NDArray[np.float32] = np.concatenate(parts)[: len(images)].astype(np.float32)
     return found
 
 
