@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from layerline.export.onnx.reading import Operation
 
-Fold = Callable[["Operation", "tuple[NDArray[Any] | None, ...]"], Any]
+Fold = Callable[["Operation", tuple[Any, ...]], Any]
 MOST_VALUES: Final = 2**26
 """How many values all operations on constants of a file may compute together: 256 MB of float32."""
 _MOST_AXES: Final = 16

@@ -18,7 +18,6 @@ from layerline.network.pytorch.unsupported import Findings
 from layerline.network_file import formatted
 from layerline.numbers import display
 from layerline.numbers.scalars import is_whole
-from layerline.runs import model_file
 from layerline.runs.model_file import BYTE, Preprocessing
 
 if TYPE_CHECKING:
@@ -151,15 +150,18 @@ def _shape(graph: Graph, options: ImportOptions, place: str, *, channels_last: b
     given = _given(options.input_shape)
     if given is not None and any(size not in (None, wanted) for size, wanted in zip(found, given, strict=True)):
         fixed = "×".join("?" if size is None else str(size) for size in found)
-        raise UserError(f"--input {'x'.join(map(str, given))}: the images of {place} are {fixed}", "omit --input")
+        raise UserError(
+            f"{place}: its images are {fixed}, not {'×'.join(map(str, given))}", "omit the size of the images"
+        )
     C, H, W = given or found
     if C is None or H is None or W is None:
+        size = f"{C or 3}x{H or 224}x{W or 224}"
         free = ", ".join(
             word for word, size in zip(("channels", "height", "width"), (C, H, W), strict=True) if size is None
         )
         raise UserError(
             f"{place}: leaves the size of its images free ({free})",
-            f"choose the training's size, for example --input {C or 3}x{H or 224}x{W or 224}",
+            f"specify the size of its training: --input {size}; in Python: input_shape=({size.replace('x', ', ')})",
         )
     if max(C, H, W) > 2**20:
         raise UserError(f"{place}: its images of {times((C, H, W))} are too large")
@@ -245,7 +247,7 @@ def _scaled(
         preprocessing = Preprocessing(maximum=BYTE if bytewise else 1.0)
         notes.append(
             f"pixels of image files are passed to it as values from 0 to {preprocessing.maximum:g}"
-            + ("" if bytewise else "; if it was trained on normalized images, specify --mean and --std")
+            + ("" if bytewise else "; if it was trained on normalized images, specify their mean and std")
         )
     if not (np.isfinite(scale).all() and np.isfinite(shift).all()) or not np.abs([*scale, *shift]).max() < 1e30:
         raise UserError(f"{place}: its scaling of pixels is not finite", "export it without")
@@ -256,10 +258,15 @@ def _numbers(options: ImportOptions, name: str, channels: int) -> NDArray[np.flo
     values: Sequence[float] | None = getattr(options, name)
     if values is None:
         return None
-    found = np.asarray(values, np.float64)
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise CallError(f"{name}={display.name(str(values), 60)}: must be numbers", "one per channel") from error
+    found = found.reshape(1) if not found.ndim else found
     if found.shape not in ((1,), (channels,)) or not np.isfinite(found).all() or (name == "std" and (found <= 0).any()):
         wanted = "one number" if channels == 1 else f"one number, or {channels}: one per channel"
-        raise UserError(f"--{name} {','.join(f'{value:g}' for value in values)}: must be {wanted}")
+        written = ", ".join(f"{value:g}" for value in found.reshape(-1)[:8])
+        raise UserError(f"{name} {written}: must be {wanted}{', above 0' if name == 'std' else ''}")
     return np.broadcast_to(found, (channels,))
 
 
@@ -305,6 +312,3 @@ def _fed(pixels: NDArray[Any], graph: Graph, options: ImportOptions, *, channels
         pixels = pixels / std.reshape(1, C, 1, 1)
     pixels = pixels.astype(np.dtype(_INPUTS[graph.input_type]))
     return pixels.transpose(0, 2, 3, 1) if channels_last else pixels
-
-
-__all__ = ["ImportOptions", "Imported", "imported", "model_file"]

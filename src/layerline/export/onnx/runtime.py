@@ -47,7 +47,7 @@ def checked(content: bytes, subject: Subject, *, bytewise: bool, channels_last: 
     """
     if not installed():
         return f"not checked, because onnxruntime is not installed: {INSTALL}"
-    images = sample(subject.network.input_shape)
+    images: NDArray[Any] = sample(subject.network.input_shape)
     if not bytewise:
         images = images.astype(np.float32) * np.float32(subject.card.preprocessing.maximum / BYTE)
     ours = probabilities(subject.network, subject.card.scaling, subject.weights, images)

@@ -143,7 +143,7 @@ def affine(walk: Walk, operation: Operation, held: Held, number: NDArray[Any], k
     if step is not None and alone and (scales == 1).all():
         part = step.parts[0]
         if part.layer.kind in _TAKES_BIAS and not part.layer.bias:  # type: ignore[attr-defined]  # the kinds that have one
-            layer = dataclasses.replace(part.layer, bias=True)  # type: ignore[call-arg, type-var]  # the same
+            layer = dataclasses.replace(part.layer, bias=True)  # type: ignore[type-var]  # the same
             return walk.replaced(held, (Part(layer, {**part.weights, "bias": shifts}),), operation)
     if not held.is_image:
         raise NotCarriedError("it computes with one number for each value of a vector; only a bias of FC is available")

@@ -58,8 +58,7 @@ def padded(held: Held, pads: Pads, fill: float) -> Held:
     traced = held.traced
     if traced.pads != NO_PADS and traced.fill != fill:
         raise NotCarriedError("its input is padded before with another value")
-    both = tuple(a + b for a, b in zip(traced.pads, pads, strict=True))
-    return dataclasses.replace(held, traced=dataclasses.replace(traced, pads=both, fill=fill))
+    return dataclasses.replace(held, traced=dataclasses.replace(traced, pads=_sum(traced.pads, pads), fill=fill))
 
 
 def _places(operation: Operation, window: Window, shape: Shape, pads: Pads) -> Shape:

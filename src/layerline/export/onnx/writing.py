@@ -115,7 +115,7 @@ def _prepared(drawing: Drawing, subject: Subject, *, bytewise: bool, channels_la
         x = drawing.operation("Transpose", "planes", x, perm=(0, 3, 1, 2))
     if bytewise:
         x = drawing.operation("Cast", "floats", x, to=FLOAT32)
-    scale, shift = (np.reshape(np.float32(each), (1, C, 1, 1)) for each in (scaling.scale, scaling.shift))
+    scale, shift = (np.asarray(each, np.float32).reshape(1, C, 1, 1) for each in (scaling.scale, scaling.shift))
     x = drawing.operation("Mul", "scaled", x, drawing.constant("scale", scale))
     if shift.any():
         x = drawing.operation("Add", "shifted", x, drawing.constant("shift", shift))
