@@ -74,7 +74,7 @@ def many(number: int, kind: Kind | type[Any], *, packed: bool = False, most: int
 
 
 @functools.cache
-def _fields(message: type[Any]) -> dict[int, Field]:
+def _fields(message: Any) -> dict[int, Field]:
     """Return the fields of a message type by their numbers."""
     found = [Field(each.name, *each.metadata[_KEY]) for each in dataclasses.fields(message)]
     return {each.number: each for each in found}
@@ -83,11 +83,12 @@ def _fields(message: type[Any]) -> dict[int, Field]:
 def encoded(message: Any) -> bytes:
     """Return the bytes of a message."""
     parts: list[bytes] = []
-    for field in _fields(type(message)).values():
+    kind_of: Any = type(message)
+    for field in _fields(kind_of).values():
         value = getattr(message, field.name)
         kind = field.kind
         if not field.repeated:
-            default = type(message).__dataclass_fields__[field.name].default
+            default = kind_of.__dataclass_fields__[field.name].default
             parts += [] if value is default or value == default else _written(field, value)
         elif field.packed and value and isinstance(kind, Kind):
             parts += _with_length(field.number, b"".join(map(kind.write, value)))
@@ -134,7 +135,7 @@ class _Reader:
         self._view = memoryview(content)
         self._count = 0
 
-    def message(self, kind: type[Any], at: int, end: int, depth: int) -> Any:
+    def message(self, kind: Any, at: int, end: int, depth: int) -> Any:
         """Return the message between two places."""
         if depth > DEEPEST:
             raise WireFault(f"messages are nested more than {DEEPEST} deep at byte {at:,d}")
@@ -149,7 +150,7 @@ class _Reader:
             if not isinstance(field.kind, Kind):
                 if wire != _LENGTH:
                     raise WireFault(f"{kind.__name__}.{field.name} is not a message at byte {start:,d}")
-                found = [self.message(field.kind, *value, depth + 1)]
+                found = [self.message(field.kind, value[0], value[1], depth + 1)]
             else:
                 found = self._numbers(field.kind, wire, value, f"{kind.__name__}.{field.name} at byte {start:,d}")
             if not field.repeated:

@@ -216,7 +216,7 @@ _FOLDS: Final[dict[str, Fold]] = {
         inputs[0].shape[operation.attributes.get("start", 0) : operation.attributes.get("end")], np.int64
     ),
     "Size": lambda _operation, inputs: np.int64(inputs[0].size),
-    "Gather": lambda operation, inputs: np.take(*inputs, axis=operation.attributes.get("axis", 0)),
+    "Gather": lambda operation, inputs: np.take(inputs[0], inputs[1], axis=operation.attributes.get("axis", 0)),
     "Slice": _slice,
     "Concat": lambda operation, inputs: np.concatenate(inputs, axis=operation.attributes.get("axis", 0)),
     "Squeeze": _squeezed,

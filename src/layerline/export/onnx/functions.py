@@ -33,27 +33,32 @@ erf: Final = np.vectorize(math.erf, otypes=[np.float64])
 
 def softplus(x: Points) -> Points:
     """Return ln(1 + e^x)."""
-    return np.logaddexp(0, x)
+    values: Points = np.logaddexp(0, x)
+    return values
 
 
 def sigmoid(x: Points) -> Points:
     """Return 1 / (1 + e^−x)."""
-    return np.exp(-np.logaddexp(0, -x))
+    values: Points = np.exp(-np.logaddexp(0, -x))
+    return values
 
 
 def hard_sigmoid(x: Points, alpha: float = 1 / 6, beta: float = 0.5) -> Points:
     """Return ONNX's HardSigmoid."""
-    return np.clip(alpha * x + beta, 0, 1)
+    values: Points = np.clip(alpha * x + beta, 0, 1)
+    return values
 
 
 def gelu(x: Points) -> Points:
     """Return GELU as it is defined, with erf."""
-    return x * (1 + erf(x / math.sqrt(2))) / 2
+    values: Points = x * (1 + erf(x / math.sqrt(2))) / 2
+    return values
 
 
 def tanh_gelu(x: Points) -> Points:
     """Return the approximation of GELU by tanh."""
-    return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    values: Points = x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    return values
 
 
 _KNOWN: Final[tuple[tuple[Layer | None, Points], ...]] = (

@@ -309,6 +309,7 @@ RULES: Final[dict[str, Rule]] = {
     "Sigmoid": _pointwise(functions.sigmoid),
     "Tanh": _pointwise(np.tanh),
     "Erf": _pointwise(functions.erf),
+    "Erfc": _pointwise(lambda x: 1 - functions.erf(x)),  # of TensorFlow: tf2onnx writes it for GELU
     "Softplus": _pointwise(functions.softplus),
     "Exp": _pointwise(np.exp),
     "Neg": _pointwise(np.negative),

@@ -9,6 +9,7 @@ import numpy as np
 from layerline import engines
 from layerline.engines.interface import State
 from layerline.errors import UserError
+from layerline.numbers import display
 from layerline.recipe import Recipe
 from layerline.runs.model_file import BYTE
 
@@ -40,8 +41,8 @@ def installed() -> bool:
     return True
 
 
-def checked(content: bytes, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
-    """Return a note on the comparison of a file with Layerline's own results on a few images.
+def checked(content: bytes, subject: Subject, name: str, *, bytewise: bool, channels_last: bool) -> str:
+    """Return a note on the comparison of a file with Layerline's own results on a few images, its input `name`.
 
     Raises UserError if they differ by more than 1e-5.
     """
@@ -51,7 +52,7 @@ def checked(content: bytes, subject: Subject, *, bytewise: bool, channels_last: 
     if not bytewise:
         images = images.astype(np.float32) * np.float32(subject.card.preprocessing.maximum / BYTE)
     ours = probabilities(subject.network, subject.card.scaling, subject.weights, images)
-    theirs = outputs(content, images.transpose(0, 2, 3, 1) if channels_last else images)
+    theirs = outputs(content, images.transpose(0, 2, 3, 1) if channels_last else images, name)
     difference = float(np.abs(ours - theirs).max())
     if not difference <= CLOSE:
         classes = int((ours.argmax(1) != theirs.argmax(1)).sum())
@@ -83,6 +84,17 @@ def probabilities(
     return engine.probabilities(np.ascontiguousarray(images))
 
 
+def attempted(
+    content: bytes, images: NDArray[Any], name: str, sizes: tuple[int | None, ...] | None
+) -> NDArray[np.float32] | str:
+    """Return the output of another program's file, or why onnxruntime does not run it. See `outputs`."""
+    try:
+        return outputs(content, images, name, sizes)
+    except Exception as error:  # onnxruntime's have no base of their own
+        first = next(iter(str(error).splitlines()), "")
+        return f"not checked, because onnxruntime {_version()} cannot run the file: {display.name(first, 120)}"
+
+
 def agreed(ours: NDArray[np.float32], theirs: NDArray[np.float32], place: str, *, halved: bool) -> str:
     """Return a note on an imported file's probabilities and Layerline's. Raises UserError if they differ.
 
@@ -99,20 +111,27 @@ def agreed(ours: NDArray[np.float32], theirs: NDArray[np.float32], place: str, *
     return f"checked with onnxruntime {_version()}: the largest difference of {_IMAGES} images is {difference:.1g}"
 
 
-def outputs(content: bytes, images: NDArray[Any], sizes: tuple[int | None, ...] | None = None) -> NDArray[np.float32]:
-    """Return the only output of a file for images as its only input has them, as onnxruntime computes it.
+def outputs(
+    content: bytes, images: NDArray[Any], name: str, sizes: tuple[int | None, ...] | None = None
+) -> NDArray[np.float32]:
+    """Return the output of a file for images as its input `name` has them, as onnxruntime computes it.
 
-    sizes: of that input, if the number of images may be fixed.
+    sizes: of that input, if the number of images may be fixed. Inputs that nothing uses are zeros.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings are about the file's style
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    name, batch = session.get_inputs()[0].name, (sizes or (None,))[0] or len(images)
+    batch = (sizes or (None,))[0] or len(images)
     filled = np.concatenate([images] * batch)[: -(-len(images) // batch) * batch] if batch > 1 else images
+    unused = {
+        each.name: np.zeros([size if isinstance(size, int) else 1 for size in each.shape], np.float32)
+        for each in session.get_inputs()
+        if each.name != name
+    }
     parts = [
-        session.run(None, {name: np.ascontiguousarray(filled[start : start + batch])})[0]
+        session.run(None, {name: np.ascontiguousarray(filled[start : start + batch]), **unused})[0]
         for start in range(0, len(filled), batch)
     ]
     found: NDArray[np.float32] = np.concatenate(parts)[: len(images)].astype(np.float32)

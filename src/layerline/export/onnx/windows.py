@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from layerline.export.onnx.walking import Walk
     from layerline.layers import Shape
     from layerline.layers.windows import Pads
+
+
+_POSITIVE: Final = frozenset({"relu", "relu6", "sigmoid", "hard_sigmoid"})
+"""Layers that output no negative numbers."""
 
 
 def window_of(operation: Operation, kernel: tuple[int, ...] | None = None) -> Window:
@@ -83,11 +87,18 @@ def max_pool(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         raise NotCarriedError("the places of its maxima are not available")
     pads = pads_of(operation, window, held.shape)
     output = _places(operation, window, held.shape, _sum(held.traced.pads, pads))
-    if held.traced.pads != NO_PADS and held.traced.fill == float(np.finfo(np.float32).min):
+    if held.traced.pads != NO_PADS and _never_wins(walk, held):
         held = dataclasses.replace(held, traced=dataclasses.replace(held.traced, fill=-np.inf))
     traced = _around(held, pads, -np.inf)
     sizes = (window.extent, window.stride, 0, window.dilation, False)
     return _layers(walk, operation, held, windows.max_pool2d(At(output), traced, *sizes))
+
+
+def _never_wins(walk: Walk, held: Held) -> bool:
+    """Return whether the padding of a value is no larger than its values: Keras pads with zeros after a ReLU."""
+    step = walk.steps.get(held.traced.node)
+    positive = step is not None and bool(step.parts) and step.parts[-1].layer.kind in _POSITIVE
+    return held.traced.fill <= float(np.finfo(np.float32).min) or (positive and held.traced.fill <= 0)
 
 
 def average_pool(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:

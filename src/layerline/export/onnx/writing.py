@@ -55,7 +55,7 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     notes = []
     if options.pixels == "uint8" and not bytewise:
         notes.append(f"the input is float32, not uint8: the training images have values from 0 to {largest}")
-    notes.append(runtime.checked(content, subject, bytewise=bytewise, channels_last=channels_last))
+    notes.append(runtime.checked(content, subject, IMAGES, bytewise=bytewise, channels_last=channels_last))
     sizes = (
         ("file", display.size(len(content))),
         ("input", f"{'uint8' if bytewise else 'float32'} {axes}, pixels from 0 to {largest}"),
