@@ -138,6 +138,6 @@ def head(
         "fc.w": rng.normal(0, 1, (outputs, channels)).astype(np.float32),
         "fc.b": rng.normal(0, 1, outputs).astype(np.float32),
     }
-    end = [node("GlobalAveragePool", "h", "pooled"), node("Flatten", "pooled", "flat"),
-           node("Gemm", "flat fc.w fc.b", "y", transB=1)]  # fmt: skip
+    end = [node("GlobalAveragePool", "h", "pooled"), node("Flatten", "pooled", "vector"),
+           node("Gemm", "vector fc.w fc.b", "y", transB=1)]  # fmt: skip
     return [*nodes, *end], constants

@@ -53,10 +53,7 @@ def array_of(tensor: TensorProto) -> NDArray[Any]:
     count = math.prod(tensor.dims)
     values = _values(tensor, dtype, count)
     if len(values) != count:
-        bytes_there = display.size(values.nbytes)
-        raise ArrayFault(
-            f"its shape {_sizes(tensor)} needs {count:,d} values, the file has {len(values):,d} ({bytes_there})"
-        )
+        raise ArrayFault(f"its shape {_sizes(tensor)} needs {count:,d} values, but the file has {len(values):,d}")
     return (from_bfloat16(values) if tensor.data_type == _BFLOAT16 else values).reshape(tensor.dims)
 
 

@@ -199,7 +199,7 @@ def _needed(graph: GraphProto, output: str, constants: dict[str, Any], place: st
         elif index not in state:
             state[index] = False
             open_.append((index, True))
-            for name in graph.node[index].input:
+            for name in reversed(graph.node[index].input):
                 maker = makers.get(name)
                 if maker is not None and state.get(maker) is False:
                     raise UserError(f"{place}: {display.name(name)} is computed from itself", "export it again")

@@ -197,7 +197,7 @@ class Walk:
         held = self.settled(held)
         if held.order is not None:
             raise NotCarriedError("it makes an image of a vector whose order is height, width, channel")
-        node = held.traced.node
+        node = self._source(held)
         for each in as_images(self.steps, self._traced, node, lambda each: self._used.get(each, 0) + (each == node)):
             self._traced[each] = TracedValue(each, (self._traced[each].shape[0], 1, 1))
         return Held(operation.output, self._traced[node], last=last)
