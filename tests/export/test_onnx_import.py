@@ -483,7 +483,8 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [*BASE, node("PRelu", "a c", "h")], {}, "the h (PRelu): its slopes differ between channels",
     ),
     "padding that is lopsided": (
-        [conv("x", "h", "w", pads=(2, 0, 0, 0))], {}, "the h (Conv): its padding 2, 0, 0, 0 (top, left, bottom, right) differs",
+        [conv("x", "h", "w", pads=(2, 0, 0, 0))], {},
+        "the h (Conv): its padding 2, 0, 0, 0 (top, left, bottom, right) differs",
     ),
     "zeros that can win": (
         [*BASE, node("Pad", "a pads", "p"), node("MaxPool", "p", "h", kernel_shape=(3, 3), strides=(2, 2))], {},
@@ -503,7 +504,8 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [*BASE, node("Softmax", "a", "h", axis=1)], {}, "only a softmax over the classes is available, at the end",
     ),
     "a bomb by its shape": (
-        [conv("x", "h", "bomb")], {"bomb": onnx_models.TensorProto((10**5, 10**4), 1, name="bomb", raw_data=b"\0" * 12)},
+        [conv("x", "h", "bomb")],
+        {"bomb": onnx_models.TensorProto((10**5, 10**4), 1, name="bomb", raw_data=b"\0" * 12)},
         "net.onnx: constant bomb: its shape (100,000×10,000) needs 1,000,000,000 values, but the file has 3",
     ),
     "a bomb by ConstantOfShape": (

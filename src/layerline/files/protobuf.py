@@ -37,7 +37,7 @@ class WireFault(ValueError):  # noqa: N818 - the public error is UserError, whic
 
 @final
 @dataclass(frozen=True)
-class Kind:
+class WireKind:
     """How a value is stored: its wire type, and the functions between it and its bytes."""
 
     wire: int
@@ -55,7 +55,7 @@ class Field:
 
     name: str
     number: int
-    kind: Kind | type[Any]
+    kind: WireKind | type[Any]
     """A message type if it is a class."""
     repeated: bool
     packed: bool
@@ -63,12 +63,12 @@ class Field:
     most: int
 
 
-def one(number: int, kind: Kind | type[Any], default: Any) -> Any:
+def one(number: int, kind: WireKind | type[Any], default: Any) -> Any:
     """Return a field of a dataclass that has one value; it is not written while it is the default."""
     return dataclasses.field(default=default, metadata={_KEY: (number, kind, False, False, 1)})
 
 
-def many(number: int, kind: Kind | type[Any], *, packed: bool = False, most: int = MOST_REPEATED) -> Any:
+def many(number: int, kind: WireKind | type[Any], *, packed: bool = False, most: int = MOST_REPEATED) -> Any:
     """Return a field of a dataclass that has any number of values, as a tuple."""
     return dataclasses.field(default=(), metadata={_KEY: (number, kind, True, packed, most)})
 
@@ -90,7 +90,7 @@ def encoded(message: Any) -> bytes:
         if not field.repeated:
             default = kind_of.__dataclass_fields__[field.name].default
             parts += [] if value is default or value == default else _written(field, value)
-        elif field.packed and value and isinstance(kind, Kind):
+        elif field.packed and value and isinstance(kind, WireKind):
             parts += _with_length(field.number, b"".join(map(kind.write, value)))
         else:
             for each in value:
@@ -99,7 +99,7 @@ def encoded(message: Any) -> bytes:
 
 
 def _written(field: Field, value: Any) -> list[bytes]:
-    if not isinstance(field.kind, Kind):
+    if not isinstance(field.kind, WireKind):
         return _with_length(field.number, encoded(value))
     content = field.kind.write(value)
     if field.kind.wire == _LENGTH:
@@ -122,12 +122,12 @@ def _varint(value: int) -> bytes:
 
 def decoded(message: type[M], content: bytes) -> M:
     """Return the message in these bytes; bytes in it are views of them. Raises WireFault."""
-    found: M = _Reader(content).message(message, 0, len(content), 0)
+    found: M = _MessageReader(content).message(message, 0, len(content), 0)
     return found
 
 
 @final
-class _Reader:
+class _MessageReader:
     """Reads the bytes of one file, and counts what it creates."""
 
     def __init__(self, content: bytes) -> None:
@@ -147,7 +147,7 @@ class _Reader:
             field = fields.get(number)
             if field is None:
                 continue
-            if not isinstance(field.kind, Kind):
+            if not isinstance(field.kind, WireKind):
                 if wire != _LENGTH:
                     raise WireFault(f"{kind.__name__}.{field.name} is not a message at byte {start:,d}")
                 found = [self.message(field.kind, value[0], value[1], depth + 1)]
@@ -202,7 +202,7 @@ class _Reader:
                 return value, at + shift + 1
         raise WireFault(f"the number at byte {at:,d} has more than 64 bits")
 
-    def _numbers(self, kind: Kind, wire: int, value: Any, place: str) -> list[Any]:
+    def _numbers(self, kind: WireKind, wire: int, value: Any, place: str) -> list[Any]:
         """Return the values of a field that is not a message: one, or several that are packed."""
         try:
             if wire == kind.wire:
@@ -213,7 +213,7 @@ class _Reader:
             raise WireFault(f"{place}: {error}") from error
         raise WireFault(f"{place}: found wire type {wire}, expected {kind.wire}")
 
-    def _packed(self, kind: Kind, at: int, end: int) -> list[Any]:
+    def _packed(self, kind: WireKind, at: int, end: int) -> list[Any]:
         """Return numbers that are packed; each counts as a field."""
         found = []
         if kind.wire in _SIZES:
@@ -241,9 +241,9 @@ def _text(content: memoryview) -> str:
     return str(content, "utf-8")
 
 
-INTEGER: Final = Kind(_VARINT, lambda value: _varint(value % 2**64), _signed)
+INTEGER: Final = WireKind(_VARINT, lambda value: _varint(value % 2**64), _signed)
 """int32, int64, bool and enum; a negative one has ten bytes."""
-FLOAT: Final = Kind(_FOUR, struct.Struct("<f").pack, lambda content: struct.unpack("<f", content)[0])
-BYTES: Final = Kind(_LENGTH, bytes, lambda content: content, packs=False)
+FLOAT: Final = WireKind(_FOUR, struct.Struct("<f").pack, lambda content: struct.unpack("<f", content)[0])
+BYTES: Final = WireKind(_LENGTH, bytes, lambda content: content, packs=False)
 """Read as a memoryview. Packed numbers of 4 or 8 bytes can also be read as this, without an object for each."""
-TEXT: Final = Kind(_LENGTH, str.encode, _text, packs=False)
+TEXT: Final = WireKind(_LENGTH, str.encode, _text, packs=False)

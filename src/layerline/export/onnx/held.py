@@ -13,7 +13,7 @@ from layerline.network.pytorch.unsupported import NotCarriedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.functions import Points
+    from layerline.export.onnx.scalar_functions import Points
     from layerline.layers import Shape
     from layerline.network.pytorch.torch_operation import TracedValue
 
@@ -22,7 +22,7 @@ PADDED: Final = "its input is padded before; only a convolution or a pool can ta
 
 @final
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PixelScaling:
     """The images as pixels · scale + shift, per channel in float64."""
 
     scale: NDArray[Any]
@@ -38,7 +38,7 @@ class Function:
     """
 
     candidates: tuple[tuple[Held, Points], ...]
-    """Values that it is a function of, with its values at `functions.POINTS`: the first is none of a function."""
+    """Values that it is a function of, with its values at `scalar_functions.POINTS`; the first is no function."""
     place: tuple[str, str]
     """The operation that computes it, for messages."""
     join: tuple[str, Held, Held] | None = None
@@ -62,7 +62,7 @@ class Held:
     """Whether the channels of an image are its last dimension."""
     order: Shape | None = None
     """(C, H, W) of an image of which this vector has the numbers in the order (H, W, C)."""
-    prepared: Prepared | None = None
+    prepared: PixelScaling | None = None
     """Set for the images themselves, before any layer."""
     function: Function | None = None
     """Set while it is open which layers compute this value from `traced`."""

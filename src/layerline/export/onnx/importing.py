@@ -10,8 +10,8 @@ import numpy as np
 
 from layerline.data.dataset import Scaling
 from layerline.errors import CallError, NetworkError, UserError
-from layerline.export.onnx import own_file, reading, runtime
-from layerline.export.onnx.walking import FREE_BATCH, Walk
+from layerline.export.onnx import onnx_graph, own_file, runtime
+from layerline.export.onnx.graph_walk import FREE_BATCH, GraphWalk
 from layerline.layers.grammar import times
 from layerline.network import parse
 from layerline.network.pytorch.unsupported import Findings
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.held import Prepared
-    from layerline.export.onnx.reading import Graph
+    from layerline.export.onnx.held import PixelScaling
+    from layerline.export.onnx.onnx_graph import Graph
     from layerline.layers import Shape
     from layerline.network import Network
     from layerline.network.pytorch.blocks import Line
@@ -77,15 +77,15 @@ class ImportOptions:
 def imported(path: Path, options: ImportOptions) -> Imported:
     """Return the network in a file. Raises UserError; UnsupportedError for what a network file cannot express."""
     place = display.name(str(path), 200)
-    content = reading.content_of(path)
-    model = reading.message_of(content, place)
+    content = onnx_graph.content_of(path)
+    model = onnx_graph.message_of(content, place)
     ours = own_file.read(path, model, hashlib.sha256(content).hexdigest())
     if ours is not None:
         _check_unused(options, place)
         card = ours.card
         note = "written by Layerline: the network and the weights are those that were exported"
         return Imported(ours.network, card.classes, card.scaling, card.preprocessing, ours.weights, (note,))
-    return _converted(reading.graph_of(model, place), own_file.card_of(model), content, path, options)
+    return _converted(onnx_graph.graph_of(model, place), own_file.card_of(model), content, path, options)
 
 
 def _check_unused(options: ImportOptions, place: str) -> None:
@@ -99,7 +99,7 @@ def _converted(graph: Graph, card: Card | None, content: bytes, path: Path, opti
     shape = _shape(graph, options, place, channels_last=channels_last)
     findings = Findings(place, rest="")
     batch = (graph.sizes or (None,))[0]
-    walk = Walk(graph, shape, batch or FREE_BATCH, findings)
+    walk = GraphWalk(graph, shape, batch or FREE_BATCH, findings)
     found = walk.lines(channels_last=channels_last)
     findings.raise_any()
     assert found is not None  # noqa: S101 - without a finding there are lines
@@ -230,7 +230,7 @@ def _weights(lines: list[Line], network: Network, place: str) -> dict[str, NDArr
 
 
 def _scaled(
-    graph: Graph, inside: Prepared | None, card: Card | None, options: ImportOptions, channels: int, place: str
+    graph: Graph, inside: PixelScaling | None, card: Card | None, options: ImportOptions, channels: int, place: str
 ) -> tuple[Scaling, Preprocessing, list[str]]:
     """Return the scaling of pixels, how image files are prepared, and notes on both."""
     scale, shift = (np.ones(channels), np.zeros(channels)) if inside is None else (inside.scale, inside.shift)

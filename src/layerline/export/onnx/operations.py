@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from layerline.export.onnx.drawing import Drawing
+    from layerline.export.onnx.graph_writer import GraphWriter
     from layerline.network import Node
 
 OPSET: Final = 9
 IR_VERSION: Final = 4
 """Of the file's format; the first in which constants need not be inputs, too."""
 
-Writer = Callable[["Drawing", "Node", Any, tuple[str, ...]], str]
+Writer = Callable[["GraphWriter", "Node", Any, tuple[str, ...]], str]
 """(drawing, node, its layer, the names of its inputs) → the name of its output."""
 
 
-def _conv(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _conv(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     return _convolution(drawing, node, layer, x, layer.groups)
 
 
-def _depthwise(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _depthwise(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     return _convolution(drawing, node, layer, x, node.input_shapes[0][0])
 
 
-def _convolution(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...], groups: int) -> str:
+def _convolution(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...], groups: int) -> str:
     window = layer.window
     return drawing.operation(
         *("Conv", node.path, *x, *node.weights),
@@ -43,13 +43,13 @@ def _convolution(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...], g
     )
 
 
-def _pool(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _pool(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     window = layer.slides()
     pads = window.around(*node.input_shapes[0][1:])
     return drawing.operation("MaxPool", node.path, *x, kernel_shape=window.extent, pads=pads, strides=window.stride)
 
 
-def _avg_pool(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _avg_pool(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     window = layer.slides()
     return drawing.operation(
         *("AveragePool", node.path, *x),
@@ -60,56 +60,56 @@ def _avg_pool(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> s
     )
 
 
-def _fc(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _fc(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     weights = [*node.weights]
     if not layer.bias:  # Gemm needs one before opset 11
         weights.append(drawing.constant(f"{node.path}.bias", np.zeros(layer.outputs)))
     return drawing.operation("Gemm", node.path, *x, *weights, transB=1)
 
 
-def _batch_norm(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _batch_norm(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     used = [name for name, weight in node.weights.items() if weight.shape]
     return drawing.operation("BatchNormalization", node.path, *x, *used, epsilon=float(layer.eps))
 
 
 def _plain(kind: str) -> Writer:
-    def write(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    def write(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
         return drawing.operation(kind, node.path, *x)
 
     return write
 
 
-def _leaky_relu(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _leaky_relu(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("LeakyRelu", node.path, *x, alpha=float(layer.slope))
 
 
-def _elu(drawing: Drawing, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _elu(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("Elu", node.path, *x, alpha=float(layer.alpha))
 
 
-def _relu6(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _relu6(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("Clip", node.path, *x, max=6.0, min=0.0)
 
 
-def _hard_sigmoid(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _hard_sigmoid(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("HardSigmoid", node.path, *x, alpha=1 / 6, beta=0.5)
 
 
-def _hard_swish(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _hard_swish(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     gate = drawing.operation("HardSigmoid", f"{node.path}.gate", *x, alpha=1 / 6, beta=0.5)
     return drawing.operation("Mul", node.path, *x, gate)
 
 
-def _silu(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _silu(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("Mul", node.path, *x, drawing.operation("Sigmoid", f"{node.path}.gate", *x))
 
 
-def _mish(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _mish(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     softplus = drawing.operation("Softplus", f"{node.path}.softplus", *x)
     return drawing.operation("Mul", node.path, *x, drawing.operation("Tanh", f"{node.path}.gate", softplus))
 
 
-def _gelu(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _gelu(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     path = node.path
     scaled = drawing.operation("Mul", f"{path}.scaled", *x, drawing.constant("gelu.scale", math.sqrt(0.5)))
     error = drawing.operation("Erf", f"{path}.erf", scaled)
@@ -118,11 +118,11 @@ def _gelu(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("Mul", path, half, gate)
 
 
-def _concat(drawing: Drawing, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _concat(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return drawing.operation("Concat", node.path, *x, axis=1)
 
 
-def _nothing(_drawing: Drawing, _node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _nothing(_drawing: GraphWriter, _node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     return x[0]
 
 

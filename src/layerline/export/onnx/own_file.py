@@ -12,8 +12,8 @@ import numpy as np
 
 from layerline.errors import NetworkError, UserError
 from layerline.export.onnx import writing
-from layerline.export.onnx.arrays import ArrayFault, array_of
 from layerline.export.onnx.messages import UINT8
+from layerline.export.onnx.onnx_arrays import ArrayFault, array_of
 from layerline.export.subject import Subject
 from layerline.files import protobuf
 from layerline.network import parse

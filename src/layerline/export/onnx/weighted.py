@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from layerline.export.onnx.held import Held, Prepared
-from layerline.export.onnx.reading import shortest
-from layerline.export.onnx.windows import layers_of_padded, padded, pads_of, window_of
+from layerline.export.onnx.held import Held, PixelScaling
+from layerline.export.onnx.onnx_graph import shortest
+from layerline.export.onnx.onnx_windows import layers_of_padded, padded, pads_of, window_of
 from layerline.layers import FC, BatchNorm, Depthwise
 from layerline.network.pytorch import windows_of_torch as windows
 from layerline.network.pytorch.torch_operation import NO_PADS, At, Part
@@ -19,8 +19,8 @@ from layerline.network.pytorch.unsupported import NotCarriedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.reading import Operation
-    from layerline.export.onnx.walking import Walk
+    from layerline.export.onnx.graph_walk import GraphWalk
+    from layerline.export.onnx.onnx_graph import Operation
 
 _TAKES_BIAS: Final = ("conv", "depthwise", "fc")
 
@@ -33,7 +33,7 @@ def _weight(inputs: tuple[Any, ...], place: int, what: str) -> NDArray[Any] | No
     return found
 
 
-def conv(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def conv(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return a Conv or a Depthwise."""
     weight, bias = _weight(inputs, 1, "weight"), _weight(inputs, 2, "bias")
     if not isinstance(inputs[0], Held) or weight is None:
@@ -53,7 +53,7 @@ def conv(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return layers_of_padded(walk, operation, held, windows.conv2d(At(()), traced, weight, bias, *sizes))
 
 
-def gemm(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def gemm(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return an FC."""
     attributes, weight, bias = operation.attributes, _weight(inputs, 1, "weight"), _weight(inputs, 2, "bias")
     if attributes.get("transA", 0) or not isinstance(inputs[0], Held) or weight is None or weight.ndim != 2:
@@ -66,7 +66,7 @@ def gemm(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return _fc(walk, operation, inputs[0], weight, bias)
 
 
-def matmul(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def matmul(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return an FC without bias, which an Add after it has."""
     weight = _weight(inputs, 1, "weight")
     if not isinstance(inputs[0], Held) or weight is None or weight.ndim != 2:
@@ -80,7 +80,7 @@ def _vector(numbers: NDArray[Any], count: int) -> NDArray[Any]:
     return np.broadcast_to(numbers.reshape(-1), (count,))
 
 
-def _fc(walk: Walk, operation: Operation, held: Held, weight: NDArray[Any], bias: NDArray[Any] | None) -> Held:
+def _fc(walk: GraphWalk, operation: Operation, held: Held, weight: NDArray[Any], bias: NDArray[Any] | None) -> Held:
     held = walk.settled(held)
     if held.is_image:
         raise NotCarriedError("it is applied to each row of an image; flatten the image before it")
@@ -93,7 +93,7 @@ def _fc(walk: Walk, operation: Operation, held: Held, weight: NDArray[Any], bias
     return walk.layers(operation, held, (Part(FC(len(weight), bias is not None), weights),), order=None)
 
 
-def batch_norm(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def batch_norm(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return a BatchNorm."""
     names = ("weight", "bias", "running_mean", "running_var")
     arrays = [_weight(inputs, 1 + place, name) for place, name in enumerate(names)]
@@ -124,7 +124,9 @@ def _reordered(held: Held, numbers: NDArray[Any]) -> NDArray[Any]:
     return numbers.reshape(H, W, C).transpose(2, 0, 1).reshape(-1)
 
 
-def affine(walk: Walk, operation: Operation, held: Held, number: NDArray[Any], kind: str, *, swapped: bool) -> Held:
+def affine(
+    walk: GraphWalk, operation: Operation, held: Held, number: NDArray[Any], kind: str, *, swapped: bool
+) -> Held:
     """Return a value plus, minus, times or divided by numbers per channel.
 
     Of the images it becomes their scaling; after a layer with weights, its bias; else a Depthwise of one weight for
@@ -134,7 +136,7 @@ def affine(walk: Walk, operation: Operation, held: Held, number: NDArray[Any], k
     if held.prepared is not None and held.function is None and held.traced.pads == NO_PADS:
         C = held.shape[0]
         scales, shifts = (_per_channel(held, each, C) for each in (scale, shift))
-        prepared = Prepared(held.prepared.scale * scales, held.prepared.shift * scales + shifts)
+        prepared = PixelScaling(held.prepared.scale * scales, held.prepared.shift * scales + shifts)
         return dataclasses.replace(held, name=operation.output, prepared=prepared)
     held = walk.settled(held)
     scales, shifts = (_per_channel(held, each, held.shape[0]) for each in (scale, shift))

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerline.export.formats import Exported
 from layerline.export.onnx import runtime
-from layerline.export.onnx.drawing import Drawing
+from layerline.export.onnx.graph_writer import GraphWriter
 from layerline.export.onnx.messages import (
     FLOAT32,
     UINT8,
@@ -88,7 +88,7 @@ def model_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> ModelP
 def graph_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> GraphProto:
     """Return the operations from the images to the probabilities, with the weights as constants."""
     network, (C, H, W) = subject.network, subject.card.input_shape
-    drawing = Drawing()
+    drawing = GraphWriter()
     values = [_prepared(drawing, subject, bytewise=bytewise, channels_last=channels_last)]
     for node in network.nodes:
         for name, weight in node.weights.items():
@@ -107,7 +107,7 @@ def graph_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> GraphP
     )
 
 
-def _prepared(drawing: Drawing, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
+def _prepared(drawing: GraphWriter, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
     """Write x · scale + shift, with two roundings as in the engines, and return its name."""
     scaling, C = subject.card.scaling, subject.card.input_shape[0]
     x = IMAGES

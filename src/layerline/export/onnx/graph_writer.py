@@ -18,7 +18,7 @@ _LITTLE: Final = np.dtype("<f4")
 
 
 @final
-class Drawing:
+class GraphWriter:
     """Collects the operations and constants of a graph, in the order in which they are computed."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.export.onnx.folding import axes_of
+from layerline.export.onnx.constant_folding import axes_of
 from layerline.layers import AvgPool
 from layerline.layers.grammar import times
 from layerline.layers.windows import Window
@@ -16,9 +16,9 @@ from layerline.network.pytorch.torch_operation import NO_PADS, At, Part
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
+    from layerline.export.onnx.graph_walk import GraphWalk
     from layerline.export.onnx.held import Held
-    from layerline.export.onnx.reading import Operation
-    from layerline.export.onnx.walking import Walk
+    from layerline.export.onnx.onnx_graph import Operation
     from layerline.layers import Shape
     from layerline.layers.windows import Pads
 
@@ -80,7 +80,7 @@ def _places(operation: Operation, window: Window, shape: Shape, pads: Pads) -> S
     return tuple(found)
 
 
-def max_pool(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def max_pool(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return a Pool."""
     held, window = walk.settled(inputs[0]).planar("a pool"), window_of(operation)
     if len(operation.outputs) > 1 and any(map(walk.uses, operation.outputs[1:])):
@@ -94,14 +94,14 @@ def max_pool(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return _layers(walk, operation, held, windows.max_pool2d(At(output), traced, *sizes))
 
 
-def _never_wins(walk: Walk, held: Held) -> bool:
+def _never_wins(walk: GraphWalk, held: Held) -> bool:
     """Return whether the padding of a value is no larger than its values: Keras pads with zeros after a ReLU."""
     step = walk.steps.get(held.traced.node)
     positive = step is not None and bool(step.parts) and step.parts[-1].layer.kind in _POSITIVE
     return held.traced.fill <= float(np.finfo(np.float32).min) or (positive and held.traced.fill <= 0)
 
 
-def average_pool(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def average_pool(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return an AvgPool."""
     held, window = walk.settled(inputs[0]).planar("a pool"), window_of(operation)
     if window.dilation != (1, 1):
@@ -127,7 +127,7 @@ def _around(held: Held, pads: Pads, fill: float) -> Any:
     return padded(held, pads, fill).traced
 
 
-def _layers(walk: Walk, operation: Operation, held: Held, found: Any) -> Held:
+def _layers(walk: GraphWalk, operation: Operation, held: Held, found: Any) -> Held:
     """Return what the layers of a rule compute of a value, whose padding they have."""
     plain = dataclasses.replace(held, traced=dataclasses.replace(held.traced, pads=NO_PADS, fill=0.0))
     return walk.layers(operation, plain, found)
@@ -136,7 +136,7 @@ def _layers(walk: Walk, operation: Operation, held: Held, found: Any) -> Held:
 layers_of_padded = _layers
 
 
-def pad(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def pad(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return padding that the next layer must take."""
     held, attributes = walk.settled(inputs[0]), operation.attributes
     if not held.is_image or attributes.get("mode", "constant") != "constant":

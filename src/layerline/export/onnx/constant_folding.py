@@ -13,7 +13,7 @@ from layerline.network.pytorch.unsupported import NotCarriedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.reading import Operation
+    from layerline.export.onnx.onnx_graph import Operation
 
 Fold = Callable[["Operation", tuple[Any, ...]], Any]
 MOST_VALUES: Final = 2**26

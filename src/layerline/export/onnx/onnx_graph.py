@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.errors import UserError
-from layerline.export.onnx.arrays import WIDE, ArrayFault, array_of
 from layerline.export.onnx.messages import ModelProto
+from layerline.export.onnx.onnx_arrays import WIDE, ArrayFault, array_of
 from layerline.files import protobuf, regular
 from layerline.files.protobuf import WireFault
 from layerline.files.tensors import foreign

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerline.export.onnx import functions
-from layerline.export.onnx.folding import axes_of, resized, with_ones, without
+from layerline.export.onnx import scalar_functions as functions
+from layerline.export.onnx.constant_folding import axes_of, resized, with_ones, without
 from layerline.export.onnx.held import Held, image_axes
-from layerline.export.onnx.reading import shortest
+from layerline.export.onnx.onnx_graph import shortest
+from layerline.export.onnx.onnx_windows import average_pool, max_pool, pad
 from layerline.export.onnx.weighted import (
     affine,
     batch_norm,
@@ -20,7 +21,6 @@ from layerline.export.onnx.weighted import (
     gemm,
     matmul,
 )
-from layerline.export.onnx.windows import average_pool, max_pool, pad
 from layerline.layers import ELU, Add, Concat, Flat, Gate, GlobalMaxPool, GlobalPool, LeakyReLU, Softmax
 from layerline.layers.grammar import times
 from layerline.network.pytorch.torch_operation import Part
@@ -29,11 +29,11 @@ from layerline.network.pytorch.unsupported import NotCarriedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.reading import Operation
-    from layerline.export.onnx.walking import Walk
+    from layerline.export.onnx.graph_walk import GraphWalk
+    from layerline.export.onnx.onnx_graph import Operation
 
 Inputs = tuple["Held | NDArray[Any] | None", ...]
-Rule = Callable[["Walk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
+Rule = Callable[["GraphWalk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
 """(walk, operation, its inputs, at least one of which is computed from the images) → its output."""
 _TURNS: Final = {(0, 3, 1, 2): True, (0, 2, 3, 1): False}
 """A permutation → whether the channels are the last dimension before it."""
@@ -66,46 +66,46 @@ def _number(inputs: tuple[Any, ...], place: int, otherwise: float) -> float:
 def _pointwise(function: Callable[[Any], Any]) -> Rule:
     """Return the rule of a function of one number."""
 
-    def rule(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         return walk.function(operation, (_only(inputs),), function)
 
     return rule
 
 
-def _clip(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _clip(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, attributes = _only(inputs), operation.attributes
     low = _number(inputs, 1, float(attributes.get("min", -math.inf)))
     high = _number(inputs, 2, float(attributes.get("max", math.inf)))
     return walk.function(operation, (held,), lambda x: np.minimum(np.maximum(x, low), high))
 
 
-def _hard_sigmoid(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _hard_sigmoid(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     alpha, beta = operation.attributes.get("alpha", 0.2), operation.attributes.get("beta", 0.5)
     return walk.function(operation, (_only(inputs),), lambda x: functions.hard_sigmoid(x, alpha, beta))
 
 
-def _gelu(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _gelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     form = functions.tanh_gelu if operation.attributes.get("approximate") == "tanh" else functions.gelu
     return walk.function(operation, (_only(inputs),), form)
 
 
-def _leaky_relu(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _leaky_relu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     slope = shortest(operation.attributes.get("alpha", 0.01))
     return walk.layers(operation, _only(inputs), (Part(LeakyReLU(slope)),))
 
 
-def _elu(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _elu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return walk.layers(operation, _only(inputs), (Part(ELU(shortest(operation.attributes.get("alpha", 1.0)))),))
 
 
-def _prelu(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _prelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     slopes = constant(inputs, 1)
     if slopes is None or not slopes.size or (slopes != slopes.reshape(-1)[0]).any():
         raise NotCarriedError("its slopes differ between channels; only one slope is available, as LeakyReLU")
     return walk.layers(operation, _only(inputs), (Part(LeakyReLU(shortest(float(slopes.reshape(-1)[0])))),))
 
 
-def _same(_walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _same(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return _only(inputs).named(operation.output)
 
 
@@ -113,7 +113,7 @@ def _binary(kind: str) -> Rule:
     """Return the rule of Add, Sub, Mul, Div, Max, Min or Pow."""
     compute = _ARITHMETIC[kind]
 
-    def rule(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         if len(inputs) != 2:
             raise NotCarriedError(f"it has {len(inputs)} inputs; two are available")
         first, second = inputs
@@ -141,7 +141,7 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def _of_two(walk: Walk, operation: Operation, first: Held, second: Held, kind: str) -> Held:
+def _of_two(walk: GraphWalk, operation: Operation, first: Held, second: Held, kind: str) -> Held:
     """Return a function of one value, such as x · sigmoid(x), or the end of a block of two branches."""
     join = {"Add": "add", "Mul": "gate"}.get(kind)
     alike = first.traced.node == second.traced.node and first.prepared is second.prepared
@@ -161,11 +161,11 @@ def _of_two(walk: Walk, operation: Operation, first: Held, second: Held, kind: s
     return walk.join(operation, Gate(), (first, second))
 
 
-def _sum(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _sum(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return _only(inputs) if len(inputs) == 1 else _BINARY["Add"](walk, operation, inputs)  # type: ignore[return-value]
 
 
-def _concat(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     if not all(isinstance(each, Held) for each in inputs):
         raise NotCarriedError("it concatenates a constant; only values that layers compute can be")
     several: tuple[Held, ...] = inputs
@@ -182,7 +182,7 @@ def _concat(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return walk.join(operation, Concat(), several)
 
 
-def _transpose(_walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _transpose(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
     rank = len(held.shape) + 1
     permutation = tuple(operation.attributes.get("perm") or range(rank)[::-1])
@@ -193,7 +193,7 @@ def _transpose(_walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> He
     raise NotCarriedError(f"perm={[*permutation]}: the dimensions of an image keep their order in a network file")
 
 
-def reshaped(walk: Walk, operation: Operation, held: Held, after: tuple[int, ...]) -> Held:
+def reshaped(walk: GraphWalk, operation: Operation, held: Held, after: tuple[int, ...]) -> Held:
     """Return a value with other sizes, the batch included: flattened, made an image again, or the same."""
     before = held.sizes
     if after == (walk.batch, *before):
@@ -212,7 +212,7 @@ def reshaped(walk: Walk, operation: Operation, held: Held, after: tuple[int, ...
     raise NotCarriedError(f"it makes {times(sizes)} of {times(before)}; only a whole image can be flattened")
 
 
-def _reshape(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _reshape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, wanted = _only(inputs), constant(inputs, 1)
     if wanted is None:
         wanted = np.asarray(operation.attributes.get("shape", ()), np.int64)
@@ -220,7 +220,7 @@ def _reshape(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return reshaped(walk, operation, held, resized((walk.batch, *held.sizes), wanted, zero_copies=zero))
 
 
-def _flatten(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _flatten(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
     axis = int(operation.attributes.get("axis", 1)) % (len(held.shape) + 1)
     if axis != 1:
@@ -228,7 +228,7 @@ def _flatten(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return reshaped(walk, operation, held, (walk.batch, math.prod(held.sizes)))
 
 
-def _squeeze(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _squeeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
     sizes = (walk.batch, *held.sizes)
     axes = axes_of(operation, inputs, len(sizes))
@@ -237,7 +237,7 @@ def _squeeze(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     return reshaped(walk, operation, held, without(sizes, axes))
 
 
-def _unsqueeze(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _unsqueeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, listed = _only(inputs), operation.attributes.get("axes")
     count = len(listed) if listed is not None else 0 if constant(inputs, 1) is None else constant(inputs, 1).size  # type: ignore[union-attr]
     sizes = (walk.batch, *held.sizes)
@@ -247,7 +247,7 @@ def _unsqueeze(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Hel
     return reshaped(walk, operation, held, with_ones(sizes, axes))
 
 
-def _expand(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _expand(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, wanted = _only(inputs), constant(inputs, 1)
     sizes = (walk.batch, *held.sizes)
     after = np.broadcast_shapes(sizes, tuple(int(size) for size in (() if wanted is None else wanted.reshape(-1)[:8])))
@@ -258,20 +258,20 @@ def _expand(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     )
 
 
-def _shape(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> NDArray[Any]:
+def _shape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> NDArray[Any]:
     sizes = (walk.batch, *_only(inputs).sizes)
     return np.array(sizes[operation.attributes.get("start", 0) : operation.attributes.get("end")], np.int64)
 
 
 def _global(layer: GlobalPool | GlobalMaxPool) -> Rule:
-    def rule(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         return walk.layers(operation, _only(inputs).planar("a pool"), (Part(layer),))
 
     return rule
 
 
 def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
-    def rule(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         held = _only(inputs)
         axes = axes_of(operation, inputs, len(held.shape) + 1)
         if not image_axes(held, axes):
@@ -283,7 +283,7 @@ def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
     return rule
 
 
-def _softmax(walk: Walk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+def _softmax(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
     axis = int(operation.attributes.get("axis", 1 if walk.opset < 13 else -1)) % (len(held.shape) + 1)
     if held.is_image or axis != 1 or held.order is not None:

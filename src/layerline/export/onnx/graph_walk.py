@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline.export.onnx.folding import Folding
-from layerline.export.onnx.functions import POINTS, is_tanh_gelu, recognized
-from layerline.export.onnx.held import PADDED, Function, Held, Prepared
-from layerline.export.onnx.rules import RULES
+from layerline.export.onnx.constant_folding import Folding
+from layerline.export.onnx.held import PADDED, Function, Held, PixelScaling
+from layerline.export.onnx.onnx_rules import RULES
+from layerline.export.onnx.scalar_functions import POINTS, is_tanh_gelu, recognized
 from layerline.layers import Add, Gate
 from layerline.network.pytorch.blocks import lines_of
 from layerline.network.pytorch.linear_gates import as_images
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layerline.export.onnx.functions import Points
-    from layerline.export.onnx.reading import Graph, Operation
+    from layerline.export.onnx.onnx_graph import Graph, Operation
+    from layerline.export.onnx.scalar_functions import Points
     from layerline.layers import BlockEnd, Shape
     from layerline.network.pytorch.blocks import Line
     from layerline.network.pytorch.unsupported import Findings
@@ -39,7 +39,7 @@ _TWICE: Final = {"add": "it adds a value to itself", "gate": "it multiplies a va
 
 
 @final
-class Walk:
+class GraphWalk:
     """Walks once through a graph; `steps` are complete if nothing was added to the findings."""
 
     def __init__(self, graph: Graph, shape: Shape, batch: int, findings: Findings) -> None:
@@ -47,7 +47,7 @@ class Walk:
         self.steps: dict[Any, LayerStep] = {}
         self.batch = batch
         self.opset = graph.opset
-        self.scaling: Prepared | None = None
+        self.scaling: PixelScaling | None = None
         """How the pixels are scaled for the first layers."""
         self._graph, self._findings, self._folding = graph, findings, Folding()
         self._values: dict[str, Held | NDArray[Any]] = dict(graph.constants)
@@ -67,7 +67,7 @@ class Walk:
             graph.input,
             TracedValue(graph.input, shape),
             last=False,
-            prepared=Prepared(np.ones(shape[0]), np.zeros(shape[0])),
+            prepared=PixelScaling(np.ones(shape[0]), np.zeros(shape[0])),
         )
 
     def lines(self, *, channels_last: bool) -> tuple[list[Line], Held] | None:
