@@ -91,11 +91,11 @@ def _grown(kind: str, several: list[NDArray[Any]]) -> int:
 
 def axes_of(operation: Operation, inputs: tuple[Any, ...], rank: int) -> tuple[int, ...] | None:
     """Return the axes of an operation, from 0, as its attribute or its second input has them; None if all."""
-    listed = operation.attributes.get("axes")
+    listed = operation.wholes("axes")
     if listed is None and len(inputs) > 1 and inputs[1] is not None:
         if not isinstance(inputs[1], np.ndarray):
             raise NotCarriedError("its axes are computed from the images")
-        listed = inputs[1].reshape(-1).tolist()
+        listed = tuple(inputs[1].reshape(-1).tolist())
     if listed is None:
         return None
     axes = tuple(int(axis) + rank * (axis < 0) for axis in listed)
@@ -163,7 +163,7 @@ def _of_shape(operation: Operation, inputs: tuple[Any, ...]) -> Any:
 
 def _slice(operation: Operation, inputs: tuple[Any, ...]) -> Any:
     x = inputs[0]
-    named = [operation.attributes.get(name) for name in ("starts", "ends", "axes")]
+    named = [operation.wholes(name) for name in ("starts", "ends", "axes")]
     if named[0] is None:
         named = [None if each is None else each.reshape(-1).tolist() for each in (*inputs[1:4], None, None)[:3]]
     steps = inputs[4].reshape(-1).tolist() if len(inputs) > 4 and inputs[4] is not None else [1] * len(named[0] or ())
@@ -179,27 +179,27 @@ def _squeezed(operation: Operation, inputs: tuple[Any, ...]) -> Any:
 
 
 def _unsqueezed(operation: Operation, inputs: tuple[Any, ...]) -> Any:
-    listed = operation.attributes.get("axes")
+    listed = operation.wholes("axes")
     count = len(listed) if listed is not None else inputs[1].size
     axes = axes_of(operation, inputs, inputs[0].ndim + count) or ()
     return inputs[0].reshape(with_ones(inputs[0].shape, axes))
 
 
 def _reshaped(operation: Operation, inputs: tuple[Any, ...]) -> Any:
-    zero = not operation.attributes.get("allowzero", 0)
+    zero = not operation.whole("allowzero", 0)
     return inputs[0].reshape(resized(inputs[0].shape, inputs[1], zero_copies=zero))
 
 
 def _reduced(function: Any) -> Fold:
     def fold(operation: Operation, inputs: tuple[Any, ...]) -> Any:
-        keep = bool(operation.attributes.get("keepdims", 1))
+        keep = bool(operation.whole("keepdims", 1))
         return _like(function(inputs[0], axis=axes_of(operation, inputs, inputs[0].ndim), keepdims=keep), inputs[:1])
 
     return fold
 
 
 def _cast(operation: Operation, inputs: tuple[Any, ...]) -> Any:
-    return inputs[0].astype(_DTYPES[operation.attributes["to"]])
+    return inputs[0].astype(_DTYPES[operation.whole("to", 0)])
 
 
 def _first(_operation: Operation, inputs: tuple[Any, ...]) -> Any:
@@ -213,19 +213,19 @@ _FOLDS: Final[dict[str, Fold]] = {
     **dict.fromkeys(("Identity", "CastLike", "Dropout"), _first),
     "Cast": _cast,
     "Shape": lambda operation, inputs: np.array(
-        inputs[0].shape[operation.attributes.get("start", 0) : operation.attributes.get("end")], np.int64
+        inputs[0].shape[operation.whole("start", 0) : operation.whole("end", inputs[0].ndim)], np.int64
     ),
     "Size": lambda _operation, inputs: np.int64(inputs[0].size),
-    "Gather": lambda operation, inputs: np.take(inputs[0], inputs[1], axis=operation.attributes.get("axis", 0)),
+    "Gather": lambda operation, inputs: np.take(inputs[0], inputs[1], axis=operation.whole("axis", 0)),
     "Slice": _slice,
-    "Concat": lambda operation, inputs: np.concatenate(inputs, axis=operation.attributes.get("axis", 0)),
+    "Concat": lambda operation, inputs: np.concatenate(inputs, axis=operation.whole("axis", 0)),
     "Squeeze": _squeezed,
     "Unsqueeze": _unsqueezed,
     "Reshape": _reshaped,
     "Flatten": lambda operation, inputs: inputs[0].reshape(
-        math.prod(inputs[0].shape[: operation.attributes.get("axis", 1)]), -1
+        math.prod(inputs[0].shape[: operation.whole("axis", 1)]), -1
     ),
-    "Transpose": lambda operation, inputs: np.transpose(inputs[0], operation.attributes.get("perm")),
+    "Transpose": lambda operation, inputs: np.transpose(inputs[0], operation.wholes("perm")),
     "Expand": lambda _operation, inputs: inputs[0] * np.ones(inputs[1].reshape(-1).tolist(), inputs[0].dtype),
     "Range": lambda _operation, inputs: np.arange(*(each.reshape(-1)[0] for each in inputs)),
     "Add": _binary(np.add),

@@ -210,11 +210,11 @@ class GraphWalk:
         if function not in self._settled:
             self._settled[function] = self._layered(held, function)
         found = self._settled[function]
-        return dataclasses.replace(held, function=None, traced=found.traced, prepared=found.prepared)
+        return dataclasses.replace(held, function=None, raw=None, traced=found.traced, prepared=found.prepared)
 
     def _layered(self, held: Held, function: Function) -> Held:
-        """Return a function as a layer of the earliest value of which there is one, or as the end of a block."""
-        for base, values in function.candidates:
+        """Return a function as a layer of the latest value of which there is one, or as the end of a block."""
+        for base, values in reversed(function.candidates):
             layers = recognized(values)
             if layers is not None:
                 settled = self.settled(base)
@@ -246,18 +246,24 @@ class GraphWalk:
             )
         if not candidates:
             raise NotCarriedError("it computes a function of its own that none of the activations is")
-        known = any(recognized(values) is not None for _, values in candidates)
+        known = join is not None or any(recognized(values) is not None for _, values in candidates)
         place, depth = (operation.name, operation.kind), 1 + max(map(_depth, several))
         function = Function(candidates, place, join, depth, known)
         return dataclasses.replace(several[0], name=operation.output, function=function)
 
+    def alike(self, first: Held, second: Held) -> bool:
+        """Return whether two values are functions of one value."""
+        keys = {base.key for base, _ in _candidates(first)}
+        return first.last == second.last and any(base.key in keys for base, _ in _candidates(second))
+
 
 def _depth(held: Held) -> int:
-    return 0 if held.function is None else held.function.depth
+    function = held.function or held.raw
+    return 0 if function is None else function.depth
 
 
 def _candidates(held: Held) -> tuple[tuple[Held, Points], ...]:
     """Return the values that a value is a function of, the last of them the value itself if layers can compute it."""
-    if held.function is None:
-        return ((held, POINTS),)
-    return held.function.candidates + (((held, POINTS),) if held.function.known else ())
+    function = held.function or held.raw
+    before = () if function is None else function.candidates
+    return (*before, (held, POINTS)) if held.function is None or held.function.known else before

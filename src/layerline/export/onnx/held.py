@@ -66,6 +66,8 @@ class Held:
     """Set for the images themselves, before any layer."""
     function: Function | None = None
     """Set while it is open which layers compute this value from `traced`."""
+    raw: Function | None = None
+    """Of scaled images the same as a function: a GELU scales its input, too."""
 
     @property
     def shape(self) -> Shape:
@@ -82,7 +84,7 @@ class Held:
     @property
     def key(self) -> Any:
         """Return the same for every name of a value."""
-        return self.function or self.traced.node
+        return self.function or (self.traced.node, self.prepared)
 
     @property
     def is_image(self) -> bool:

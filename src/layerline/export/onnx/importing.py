@@ -123,7 +123,7 @@ def _channels_last(graph: Graph) -> bool:
         if not open_.intersection(operation.inputs):
             continue
         if operation.kind == "Transpose":
-            return tuple(operation.attributes.get("perm") or ()) == _TO_PLANAR
+            return operation.attributes.get("perm") == _TO_PLANAR
         if operation.kind in _PLANAR or any(_has_planes(graph.constants.get(name)) for name in operation.inputs):
             return False
         if operation.kind in _ELEMENTWISE:

@@ -14,6 +14,7 @@ from layerline.export.onnx.onnx_arrays import WIDE, ArrayFault, array_of
 from layerline.files import protobuf, regular
 from layerline.files.protobuf import WireFault
 from layerline.files.tensors import foreign
+from layerline.network.pytorch.unsupported import NotCarriedError
 from layerline.numbers import display
 
 if TYPE_CHECKING:
@@ -49,6 +50,34 @@ class Operation:
     """Numbers, tuples of numbers, text, or arrays."""
     foreign: str = ""
     """The set of operations that it belongs to, if not ONNX's own."""
+
+    def whole(self, name: str, otherwise: int) -> int:
+        """Return an attribute that must be a whole number. Raises NotCarriedError."""
+        found = self.attributes.get(name, otherwise)
+        if not isinstance(found, int):
+            raise NotCarriedError(f"its {name} is not a whole number")
+        return found
+
+    def real(self, name: str, otherwise: float) -> float:
+        """Return an attribute that must be a number. Raises NotCarriedError."""
+        found = self.attributes.get(name, otherwise)
+        if not isinstance(found, int | float):
+            raise NotCarriedError(f"its {name} is not a number")
+        return float(found)
+
+    def text(self, name: str, otherwise: str) -> str:
+        """Return an attribute that must be text. Raises NotCarriedError."""
+        found = self.attributes.get(name, otherwise)
+        if not isinstance(found, str):
+            raise NotCarriedError(f"its {name} is not text")
+        return found
+
+    def wholes(self, name: str) -> tuple[int, ...] | None:
+        """Return an attribute that must be whole numbers; None if it is left out. Raises NotCarriedError."""
+        found = self.attributes.get(name)
+        if found is None or (isinstance(found, tuple) and all(isinstance(each, int) for each in found)):
+            return found
+        raise NotCarriedError(f"its {name} are not whole numbers")
 
     @property
     def output(self) -> str:

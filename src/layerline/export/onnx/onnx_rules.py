@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Inputs = tuple["Held | NDArray[Any] | None", ...]
 Rule = Callable[["GraphWalk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
 """(walk, operation, its inputs, at least one of which is computed from the images) → its output."""
-_TURNS: Final = {(0, 3, 1, 2): True, (0, 2, 3, 1): False}
+_TURNS: Final[dict[tuple[int, ...], bool]] = {(0, 3, 1, 2): True, (0, 2, 3, 1): False}
 """A permutation → whether the channels are the last dimension before it."""
 
 
@@ -73,29 +73,29 @@ def _pointwise(function: Callable[[Any], Any]) -> Rule:
 
 
 def _clip(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held, attributes = _only(inputs), operation.attributes
-    low = _number(inputs, 1, float(attributes.get("min", -math.inf)))
-    high = _number(inputs, 2, float(attributes.get("max", math.inf)))
+    held = _only(inputs)
+    low = _number(inputs, 1, operation.real("min", -math.inf))
+    high = _number(inputs, 2, operation.real("max", math.inf))
     return walk.function(operation, (held,), lambda x: np.minimum(np.maximum(x, low), high))
 
 
 def _hard_sigmoid(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    alpha, beta = operation.attributes.get("alpha", 0.2), operation.attributes.get("beta", 0.5)
+    alpha, beta = operation.real("alpha", 0.2), operation.real("beta", 0.5)
     return walk.function(operation, (_only(inputs),), lambda x: functions.hard_sigmoid(x, alpha, beta))
 
 
 def _gelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    form = functions.tanh_gelu if operation.attributes.get("approximate") == "tanh" else functions.gelu
+    form = functions.tanh_gelu if operation.text("approximate", "none") == "tanh" else functions.gelu
     return walk.function(operation, (_only(inputs),), form)
 
 
 def _leaky_relu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    slope = shortest(operation.attributes.get("alpha", 0.01))
+    slope = shortest(operation.real("alpha", 0.01))
     return walk.layers(operation, _only(inputs), (Part(LeakyReLU(slope)),))
 
 
 def _elu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    return walk.layers(operation, _only(inputs), (Part(ELU(shortest(operation.attributes.get("alpha", 1.0)))),))
+    return walk.layers(operation, _only(inputs), (Part(ELU(shortest(operation.real("alpha", 1.0)))),))
 
 
 def _prelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
@@ -111,7 +111,6 @@ def _same(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> He
 
 def _binary(kind: str) -> Rule:
     """Return the rule of Add, Sub, Mul, Div, Max, Min or Pow."""
-    compute = _ARITHMETIC[kind]
 
     def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
         if len(inputs) != 2:
@@ -121,10 +120,9 @@ def _binary(kind: str) -> Rule:
             return _of_two(walk, operation, first, second, kind)
         held, number = (first, second) if isinstance(first, Held) else (second, first)
         if held.prepared is not None and held.function is None and kind in ("Add", "Sub", "Mul", "Div"):
-            return affine(walk, operation, held, number, kind, swapped=held is second)
+            return _prepared(walk, operation, held, number, kind, swapped=held is second)
         if number.size == 1:
-            value, swapped = float(number.reshape(-1)[0]), held is second
-            return walk.function(operation, (held,), lambda x: compute(value, x) if swapped else compute(x, value))
+            return _with_number(walk, operation, held, number, kind, swapped=held is second)
         return affine(walk, operation, held, number, kind, swapped=held is second)
 
     return rule
@@ -141,11 +139,29 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 }
 
 
+def _with_number(
+    walk: GraphWalk, operation: Operation, held: Held, number: NDArray[Any], kind: str, *, swapped: bool
+) -> Held:
+    """Return a function of a value and a number."""
+    compute, value = _ARITHMETIC[kind], float(number.reshape(-1)[0])
+    return walk.function(operation, (held,), lambda x: compute(value, x) if swapped else compute(x, value))
+
+
+def _prepared(
+    walk: GraphWalk, operation: Operation, held: Held, number: NDArray[Any], kind: str, *, swapped: bool
+) -> Held:
+    """Return images with another scaling, which may also be a part of an activation."""
+    found = affine(walk, operation, held, number, kind, swapped=swapped)
+    if number.size != 1:
+        return found
+    function = _with_number(walk, operation, held, number, kind, swapped=swapped).function
+    return dataclasses.replace(found, raw=function)
+
+
 def _of_two(walk: GraphWalk, operation: Operation, first: Held, second: Held, kind: str) -> Held:
     """Return a function of one value, such as x · sigmoid(x), or the end of a block of two branches."""
     join = {"Add": "add", "Mul": "gate"}.get(kind)
-    alike = first.traced.node == second.traced.node and first.prepared is second.prepared
-    if alike and (first.function or second.function) and first.last == second.last:
+    if walk.alike(first, second):
         ends = None if join is None else (join, first, second)
         return walk.function(operation, (first, second), _ARITHMETIC[kind], ends)
     if join is None:
@@ -170,7 +186,7 @@ def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
         raise NotCarriedError("it concatenates a constant; only values that layers compute can be")
     several: tuple[Held, ...] = inputs
     rank = len(several[0].shape) + 1
-    axis = int(operation.attributes.get("axis", 1)) % rank
+    axis = operation.whole("axis", 1) % rank
     if axis != (rank - 1 if several[0].last else 1) or any(len(each.shape) != rank - 1 for each in several):
         raise NotCarriedError(f"axis={axis}: only channels can be concatenated")
     if any(each.order is not None for each in several):
@@ -185,7 +201,7 @@ def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
 def _transpose(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
     rank = len(held.shape) + 1
-    permutation = tuple(operation.attributes.get("perm") or range(rank)[::-1])
+    permutation = tuple(operation.wholes("perm") or range(rank)[::-1])
     if permutation == tuple(range(rank)):
         return held.named(operation.output)
     if held.is_image and _TURNS.get(permutation) == held.last:
@@ -215,14 +231,14 @@ def reshaped(walk: GraphWalk, operation: Operation, held: Held, after: tuple[int
 def _reshape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, wanted = _only(inputs), constant(inputs, 1)
     if wanted is None:
-        wanted = np.asarray(operation.attributes.get("shape", ()), np.int64)
-    zero = not operation.attributes.get("allowzero", 0)
+        wanted = np.asarray(operation.wholes("shape") or (), np.int64)
+    zero = not operation.whole("allowzero", 0)
     return reshaped(walk, operation, held, resized((walk.batch, *held.sizes), wanted, zero_copies=zero))
 
 
 def _flatten(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
-    axis = int(operation.attributes.get("axis", 1)) % (len(held.shape) + 1)
+    axis = operation.whole("axis", 1) % (len(held.shape) + 1)
     if axis != 1:
         raise NotCarriedError(f"axis={axis}: only a whole image can be flattened")
     return reshaped(walk, operation, held, (walk.batch, math.prod(held.sizes)))
@@ -238,7 +254,7 @@ def _squeeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> 
 
 
 def _unsqueeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held, listed = _only(inputs), operation.attributes.get("axes")
+    held, listed = _only(inputs), operation.wholes("axes")
     count = len(listed) if listed is not None else 0 if constant(inputs, 1) is None else constant(inputs, 1).size  # type: ignore[union-attr]
     sizes = (walk.batch, *held.sizes)
     axes = axes_of(operation, inputs, len(sizes) + count) or ()
@@ -260,7 +276,7 @@ def _expand(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
 
 def _shape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> NDArray[Any]:
     sizes = (walk.batch, *_only(inputs).sizes)
-    return np.array(sizes[operation.attributes.get("start", 0) : operation.attributes.get("end")], np.int64)
+    return np.array(sizes[operation.whole("start", 0) : operation.whole("end", len(sizes))], np.int64)
 
 
 def _global(layer: GlobalPool | GlobalMaxPool) -> Rule:
@@ -276,7 +292,7 @@ def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
         axes = axes_of(operation, inputs, len(held.shape) + 1)
         if not image_axes(held, axes):
             raise NotCarriedError(f"axes={axes}: only the {what} over height and width is available")
-        if operation.attributes.get("keepdims", 1):
+        if operation.whole("keepdims", 1):
             return walk.layers(operation, held, (Part(layer),))
         return walk.layers(operation, held, (Part(layer), Part(Flat())), last=False)
 
@@ -285,7 +301,7 @@ def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
 
 def _softmax(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = _only(inputs)
-    axis = int(operation.attributes.get("axis", 1 if walk.opset < 13 else -1)) % (len(held.shape) + 1)
+    axis = operation.whole("axis", 1 if walk.opset < 13 else -1) % (len(held.shape) + 1)
     if held.is_image or axis != 1 or held.order is not None:
         raise NotCarriedError("only a softmax over the classes is available, at the end")
     return walk.layers(operation, held, (Part(Softmax()),))

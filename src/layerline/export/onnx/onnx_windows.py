@@ -29,11 +29,10 @@ _POSITIVE: Final = frozenset({"relu", "relu6", "sigmoid", "hard_sigmoid"})
 
 def window_of(operation: Operation, kernel: tuple[int, ...] | None = None) -> Window:
     """Return the window of a convolution or a pool, without padding. Raises NotCarriedError if it is not 2-d."""
-    attributes = operation.attributes
-    extent = tuple(attributes.get("kernel_shape") or kernel or ())
+    extent = tuple(operation.wholes("kernel_shape") or kernel or ())
     if len(extent) != 2:
         raise NotCarriedError(f"its kernel has {len(extent)} dimensions; images have two")
-    stride, dilation = (tuple(attributes.get(name) or (1, 1)) for name in ("strides", "dilations"))
+    stride, dilation = (tuple(operation.wholes(name) or (1, 1)) for name in ("strides", "dilations"))
     if len(stride) != 2 or len(dilation) != 2 or min(*extent, *stride, *dilation) < 1:
         raise NotCarriedError("its kernel, strides or dilations are not pairs of positive numbers")
     return Window((extent[0], extent[1]), (stride[0], stride[1]), None, (dilation[0], dilation[1]))
@@ -42,14 +41,14 @@ def window_of(operation: Operation, kernel: tuple[int, ...] | None = None) -> Wi
 def pads_of(operation: Operation, window: Window, shape: Shape) -> Pads:
     """Return the padding around an image (C, H, W): (top, left, bottom, right)."""
     top, left, bottom, right = window.around(*shape[1:])
-    match operation.attributes.get("auto_pad", "NOTSET"):
+    match operation.text("auto_pad", "NOTSET"):
         case "VALID":
             return NO_PADS
         case "SAME_UPPER":
             return top, left, bottom, right
         case "SAME_LOWER":
             return bottom, right, top, left
-    pads = tuple(operation.attributes.get("pads") or NO_PADS)
+    pads = tuple(operation.wholes("pads") or NO_PADS)
     if len(pads) != 4 or min(pads) < 0:
         raise NotCarriedError(f"pads={[*pads][:8]}: only rows and columns can be added")
     return pads[0], pads[1], pads[2], pads[3]
@@ -74,7 +73,7 @@ def _places(operation: Operation, window: Window, shape: Shape, pads: Pads) -> S
         if room < 0:
             raise NotCarriedError(f"its {times(window.extent)} window is larger than its padded image")
         count = room // stride + 1
-        if operation.attributes.get("ceil_mode", 0) and room % stride and count * stride < size + pads[axis]:
+        if operation.whole("ceil_mode", 0) and room % stride and count * stride < size + pads[axis]:
             count += 1
         found.append(count)
     return tuple(found)
@@ -106,7 +105,7 @@ def average_pool(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...])
     held, window = walk.settled(inputs[0]).planar("a pool"), window_of(operation)
     if window.dilation != (1, 1):
         raise NotCarriedError("its dilation: pools have none here")
-    pads, counts = pads_of(operation, window, held.shape), bool(operation.attributes.get("count_include_pad", 0))
+    pads, counts = pads_of(operation, window, held.shape), bool(operation.whole("count_include_pad", 0))
     output = _places(operation, window, held.shape, _sum(held.traced.pads, pads))
     if not counts and pads != NO_PADS and held.traced.pads == NO_PADS and pads == window.around(*held.shape[1:]):
         return _layers(walk, operation, held, (Part(AvgPool(window.extent, window.stride, "same")),))
@@ -138,10 +137,10 @@ layers_of_padded = _layers
 
 def pad(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return padding that the next layer must take."""
-    held, attributes = walk.settled(inputs[0]), operation.attributes
-    if not held.is_image or attributes.get("mode", "constant") != "constant":
+    held = walk.settled(inputs[0])
+    if not held.is_image or operation.text("mode", "constant") != "constant":
         raise NotCarriedError("only an image can be padded, with a constant")
-    listed = attributes.get("pads")
+    listed = operation.wholes("pads")
     pads = [int(each) for each in (listed if listed is not None else inputs[1].reshape(-1)[:32])]
     axes = axes_of(operation, (None, *inputs[3:]), 4) or (0, 1, 2, 3)
     sides = {axis: (pads[k], pads[k + len(axes)]) for k, axis in enumerate(axes)}
@@ -149,7 +148,7 @@ def pad(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     down, across = (sides.pop(first + k, (0, 0)) for k in (0, 1))
     if any(map(any, sides.values())) or min(*down, *across) < 0:
         raise NotCarriedError(f"pads={pads}: only rows and columns can be added")
-    fill = float(attributes.get("value", 0.0))
+    fill = operation.real("value", 0.0)
     if len(inputs) > 2 and inputs[2] is not None:
         fill = float(inputs[2].reshape(-1)[0])
     return padded(held, (down[0], across[0], down[1], across[1]), fill).named(operation.output)

@@ -41,7 +41,7 @@ def conv(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held
     if weight.ndim != 4:
         raise NotCarriedError(f"its weight has {weight.ndim} dimensions; images have two, and so 4")
     held, window = walk.settled(inputs[0]).planar("a convolution"), window_of(operation, weight.shape[2:])
-    groups = int(operation.attributes.get("group", 1))
+    groups = operation.whole("group", 1)
     if window.extent != weight.shape[2:] or groups < 1 or weight.shape[1] * groups != held.shape[0]:
         raise NotCarriedError("its weight does not have the sizes of its kernel, groups and input")
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -55,11 +55,11 @@ def conv(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held
 
 def gemm(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return an FC."""
-    attributes, weight, bias = operation.attributes, _weight(inputs, 1, "weight"), _weight(inputs, 2, "bias")
-    if attributes.get("transA", 0) or not isinstance(inputs[0], Held) or weight is None or weight.ndim != 2:
+    weight, bias = _weight(inputs, 1, "weight"), _weight(inputs, 2, "bias")
+    if operation.whole("transA", 0) or not isinstance(inputs[0], Held) or weight is None or weight.ndim != 2:
         raise NotCarriedError("it is not a product of a vector and a matrix of weights")
-    weight = weight if attributes.get("transB", 0) else weight.T
-    alpha, beta = (np.float32(attributes.get(name, 1.0)) for name in ("alpha", "beta"))
+    weight = weight if operation.whole("transB", 0) else weight.T
+    alpha, beta = (np.float32(operation.real(name, 1.0)) for name in ("alpha", "beta"))
     weight = weight if alpha == 1 else weight * alpha
     if bias is not None:
         bias = _vector(bias if beta == 1 else bias * beta, len(weight))
@@ -98,15 +98,15 @@ def batch_norm(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -
     names = ("weight", "bias", "running_mean", "running_var")
     arrays = [_weight(inputs, 1 + place, name) for place, name in enumerate(names)]
     held = walk.settled(inputs[0]) if isinstance(inputs[0], Held) else None
-    if operation.attributes.get("training_mode", 0) or not operation.attributes.get("spatial", 1):
+    if operation.whole("training_mode", 0) or not operation.whole("spatial", 1):
         raise NotCarriedError("it uses the mean of a batch; export the model in evaluation mode")
     if held is None or any(each is None or each.shape != held.shape[:1] for each in arrays):
         raise NotCarriedError("its weights do not have one number for each channel")
     if held.is_image:
         held = held.planar("BatchNormalization")
     weights = {name: _reordered(held, cast("Any", each)) for name, each in zip(names, arrays, strict=True)}
-    eps = shortest(operation.attributes.get("epsilon", 1e-5))
-    layer = BatchNorm(_momentum(operation.attributes.get("momentum", 0.9)), eps)
+    eps = shortest(operation.real("epsilon", 1e-5))
+    layer = BatchNorm(_momentum(operation.real("momentum", 0.9)), eps)
     return walk.layers(operation, held, (Part(layer, weights),))
 
 
