@@ -26,13 +26,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import fuzz_inputs
+import fuzz_onnx
 import fuzz_sets
 import fuzz_weights
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-INPUTS: Final = {**fuzz_inputs.INPUTS, **fuzz_sets.INPUTS, **fuzz_weights.INPUTS}
+INPUTS: Final = {**fuzz_inputs.INPUTS, **fuzz_sets.INPUTS, **fuzz_weights.INPUTS, **fuzz_onnx.INPUTS}
 LONGEST: Final = 5.0
 """Seconds."""
 LARGEST: Final = 500 * 10**6

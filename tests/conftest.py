@@ -30,6 +30,7 @@ MAY_BE_SKIPPED: Final = (
         for compiler in ("gcc", "clang", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc", "nm")
     ),
     *(f"{emulator} is not installed" for emulator in ("qemu-system-arm", "qemu-aarch64")),
+    "onnxruntime is not installed",
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from layerline.recipe import Recipe
     from layerline.report.figure import samples_figure as samples_figure
     from layerline.training import Model, Progress, Run, Seeds, load, resume, train, train_seeds
+    from layerline.training.from_onnx import from_onnx
     from layerline.training.pytorch.fitting import fit_torch
 
 __version__: Final = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "UserError",
     "__version__",
     "fit_torch",
+    "from_onnx",
     "from_torch",
     "load",
     "load_data",
@@ -81,6 +83,7 @@ _HOMES: Final = {
     "UnwrittenError": "errors",
     "UserError": "errors",
     "fit_torch": "training.pytorch.fitting",
+    "from_onnx": "training.from_onnx",
     "from_torch": "network.from_torch",
     "load": "training",
     "load_data": "data",

@@ -11,6 +11,7 @@ line `…` stands for any number of lines; all else must be there as it is, one 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_runtime
 import pytest
 from c_compiler import needed
 from PIL import Image, ImageDraw
@@ -40,6 +42,7 @@ PAGES = (
     "engines.md",
     pytest.param("export-web.md", marks=needs_node),
     pytest.param("export-c.md", marks=needed("gcc")),
+    "export-onnx.md",
 )
 WRITTEN = ("js", "html")
 FENCE = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -168,6 +171,8 @@ def test_examples_give_what_the_page_shows(page: str, tmp_path: Path, monkeypatc
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    if page == "export-onnx.md" and importlib.util.find_spec("onnxruntime") is None:
+        monkeypatch.setitem(sys.modules, "onnxruntime", onnx_runtime.stand_in())
     if page in ("my-own-photos.md", "predicting.md"):
         photos(folder / "photos")
     names: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -24,6 +25,7 @@ COMMANDS: Final = {
     "predict": "Classify images.",
     "evaluate": "Evaluate a model on labeled images.",
     "export": "Export a model to ONNX, C or a web page.",
+    "import": "Import a classifier from an ONNX file.",
     "rerun": "Repeat a run; --check verifies that the results are bit-identical.",
     "report": "Write a run's report as one HTML file.",
     "runs": "List runs.",
@@ -35,7 +37,8 @@ COMMANDS: Final = {
     "weights": "List, add and remove pretrained weights.",
     "engine": "Inspect, check and measure the engines.",
 }
-"""The commands with their summaries; each is the function of that name in the module of that name."""
+"""The commands with their summaries; each is the function of that name in the module of that name, or with a _ after
+both if it is a word of Python."""
 
 
 class Words(click.Group):
@@ -76,7 +79,8 @@ class Commands(Words):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"layerline.cli.{cmd_name}"), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(f"layerline.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

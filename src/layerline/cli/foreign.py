@@ -183,6 +183,9 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
         "json": Foreign("{} is a value of `--format`", "--format jsonl"),
         "csv": Foreign("{} is a value of `--format`", "--format csv"),
     },
+    "export": dict.fromkeys(
+        ("format", "type", "target"), Foreign("{} is called `--to` here", "--to {}", value=True, default="onnx")
+    ),
     "describe": dict.fromkeys(("model", "net", "network", "arch", "m"), _NET),
 }
 """Options of other tools, by command."""
@@ -194,6 +197,8 @@ _COMMANDS: Final = {
     "rerun": "repeat reproduce replay retrain",
     "runs": "history logs experiments status ls",
     "compare": "diff versus vs",
+    "export": "onnx convert save to-onnx",
+    "import": "from-onnx load",
     "new": "init create models presets networks template",
     "describe": "summary print inspect summarize cat",
     "report": "plot plots graph graphs visualize curves tensorboard html",
@@ -222,6 +227,8 @@ EXAMPLES: Final = {
     "rerun": "RUN",
     "new": "lenet5",
     "compare": "A B",
+    "export": "RUN --out model.onnx",
+    "import": "net.onnx",
     "describe": "lenet5 --data digits",
     "report": "RUN",
     "data fetch": "mnist",
@@ -243,11 +250,9 @@ _NO_SEARCH: Final = (
     "{}: there is no hyperparameter search; what you don't set is chosen automatically, the learning rate by a test",
     "layerline train digits --data digits",
 )
-_NO_EXPORT: Final = ("{} is not needed: PyTorch can load the model.safetensors in a run's folder", "layerline runs")
 ABSENT: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("serve", "server", "deploy", "api", "app", "gradio", "demo"), _NO_SERVER),
     **dict.fromkeys(("tune", "hpo", "search", "sweep", "optimize", "lr-find", "find-lr"), _NO_SEARCH),
-    **dict.fromkeys(("export", "onnx", "convert", "save"), _NO_EXPORT),
     "info": ("{}: `describe` is for networks, `data info` for data", "layerline describe lenet5 --data digits"),
     "list": ("{}: `runs` lists runs, `data list` lists data sets", "layerline runs"),
     "show": ("{}: `data show` is for images, `engine show` for machine code", "layerline data show digits"),

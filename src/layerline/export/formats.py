@@ -54,6 +54,13 @@ class Format:
 
 
 _ALL: Final[tuple[Format, ...]] = (
+    Format(
+        "onnx",
+        ".onnx",
+        "pixels in, probabilities out, for onnxruntime and other libraries",
+        "onnx.writing",
+        frozenset({"pixels", "layout"}),
+    ),
     Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
     Format("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
     Format(

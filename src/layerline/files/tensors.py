@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,10 +126,10 @@ def _content(path: Path) -> bytes:
         start += file.read(_ENDS)
         file.seek(max(file.tell(), file.seek(0, 2) - _ENDS))
         kind = foreign(start, file.read())
-    raise FileError(
-        f"{path}: {kind or 'not a file written by Layerline'}",
-        "only model files written by Layerline can be loaded; it was not read any further",
-    )
+    helps = "only model files written by Layerline can be loaded; it was not read any further"
+    if start.startswith(_ONNX):
+        helps = f"a model is made of it by layerline import {shlex.quote(str(path))}"
+    raise FileError(f"{path}: {kind or 'not a file written by Layerline'}", helps)
 
 
 def digest_of(content: bytes) -> str:
@@ -153,6 +154,7 @@ def _holds(path: Path, digest: str) -> bool:
     return claimed == digest.encode("ascii") and found.hexdigest() == digest
 
 
+_ONNX: Final = b"\x08"
 _FOREIGN: Final = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5, as written by Keras)"),
     (b"GGUF", "a GGUF file"),
@@ -163,7 +165,7 @@ _FOREIGN: Final = (
     (b"\x80\x05", "a pickle, which can run arbitrary code when it is read (.pkl)"),
     (b"\x1f\x8b", "a gzip file"),
     (b"<", "an HTML or XML page"),
-    (b"\x08", "an ONNX file, judging by its first byte"),
+    (_ONNX, "an ONNX file, judging by its first byte"),
 )
 _IN_ZIP: Final = (
     (b"data.pkl", "a PyTorch file (.pt), which contains a pickle"),

@@ -140,7 +140,7 @@ def checked(
 ) -> ModelFile:
     """Return a model from a card as metadata and weights, both in the file `path`. Raises FileError like `read`."""
     try:
-        card = _card(metadata)
+        card = card_in(metadata)
     except KeyError as error:
         raise FileError(f"{path}: its metadata has no {error.args[0]}", "train it again with this version") from error
     except (TypeError, ValueError, RecursionError) as error:
@@ -233,7 +233,7 @@ def metadata_of(card: Card) -> dict[str, str]:
     }
 
 
-def _card(metadata: Mapping[str, str]) -> Card:
+def card_in(metadata: Mapping[str, str]) -> Card:
     """Return the card from metadata. Raises KeyError, TypeError or ValueError if it is not valid."""
     name, text = metadata["network_name"], metadata["network"]
     classes, shape = _list(metadata["classes"]), _list(metadata["input_shape"])

@@ -382,8 +382,11 @@ def _check_name(path: Path) -> None:
     """Raise UserError if a file name has the suffix of another program."""
     kind = _OTHERS.get(path.suffix.lower())
     if kind is not None:
-        to_torch = "; for PyTorch: torch.save(model.to_torch().state_dict(), …)"
+        others = {
+            "PyTorch": "; for PyTorch: torch.save(model.to_torch().state_dict(), …)",
+            "ONNX": "; for ONNX: model.export(…)",
+        }
         raise UserError(
             f"{path}: {path.suffix} is for {kind} files, but a model is a safetensors file",
-            f"name it {path.with_suffix('.safetensors').name}" + (to_torch if kind == "PyTorch" else ""),
+            f"name it {path.with_suffix('.safetensors').name}" + others.get(kind, ""),
         )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import fx
-
-    from layerline.network.pytorch.torch_operation import Part
-    from layerline.network.pytorch.walk import LayerStep
+    from layerline.network.pytorch.torch_operation import LayerStep, Part
 
 DEEPEST: Final = 50
 """As in a network file."""
@@ -31,7 +28,7 @@ class Line:
     """The path and name of the operation that it comes from."""
 
 
-def lines_of(steps: Mapping[fx.Node, LayerStep], first: fx.Node, last: fx.Node) -> list[Line]:
+def lines_of(steps: Mapping[Any, LayerStep], first: Any, last: Any) -> list[Line]:
     """Return the lines that compute `last` from `first`. Raises NotCarriedError if blocks cannot express the steps."""
     blocks = _Blocks(steps)
     lines = blocks.between(first, last)
@@ -46,16 +43,16 @@ class _Blocks:
     The value before another on its spine is its input, or, for a join, the value from which all its branches start.
     """
 
-    def __init__(self, steps: Mapping[fx.Node, LayerStep]) -> None:
+    def __init__(self, steps: Mapping[Any, LayerStep]) -> None:
         self._steps = _nested(steps)
-        self._before: dict[fx.Node, fx.Node] = {}
-        self._written: set[fx.Node] = set()
+        self._before: dict[Any, Any] = {}
+        self._written: set[Any] = set()
         for node, step in self._steps.items():  # in the order of the trace: inputs come first
             self._before[node] = self._fork(step.inputs)
 
-    def between(self, first: fx.Node, last: fx.Node, depth: int = 0) -> list[Line]:
+    def between(self, first: Any, last: Any, depth: int = 0) -> list[Line]:
         """Return the lines from the value `first` to the value `last`."""
-        spine: list[fx.Node] = []
+        spine: list[Any] = []
         while last is not first:
             spine.append(last)
             last = self._before[last]
@@ -70,7 +67,7 @@ class _Blocks:
             if node not in self._written:
                 raise NotCarriedError("it is used in a way that blocks cannot express", step.place)
 
-    def _lines(self, node: fx.Node, depth: int) -> list[Line]:
+    def _lines(self, node: Any, depth: int) -> list[Line]:
         step = self._steps[node]
         if node in self._written:
             reason = "its output is used by several branches that do not join in one place; blocks cannot express that"
@@ -92,7 +89,7 @@ class _Blocks:
                 lines += [Line(form.separator.name), *branch]
         return [*lines, Line("End")]
 
-    def _fork(self, values: tuple[fx.Node, ...]) -> fx.Node:
+    def _fork(self, values: tuple[Any, ...]) -> Any:
         """Return the last value that is on the spines of all."""
         if len(values) == 1:
             return values[0]
@@ -100,7 +97,7 @@ class _Blocks:
         common = set(last).intersection(*others)
         return next(node for node in last if node in common)
 
-    def _spine(self, node: fx.Node) -> list[fx.Node]:
+    def _spine(self, node: Any) -> list[Any]:
         found = [node]
         while node in self._before:
             node = self._before[node]
@@ -108,7 +105,7 @@ class _Blocks:
         return found
 
 
-def _branches(step: LayerStep, fork: fx.Node) -> tuple[fx.Node, ...]:
+def _branches(step: LayerStep, fork: Any) -> tuple[Any, ...]:
     """Return the values that branches of a join end with; of a product only the factors have one."""
     if step.end is None or step.end.branches.most != 1:
         return step.inputs
@@ -119,12 +116,12 @@ def _branches(step: LayerStep, fork: fx.Node) -> tuple[fx.Node, ...]:
     return gates
 
 
-def _nested(steps: Mapping[fx.Node, LayerStep]) -> dict[fx.Node, LayerStep]:
+def _nested(steps: Mapping[Any, LayerStep]) -> dict[Any, LayerStep]:
     """Return the steps with each concatenation that starts with all values of an earlier one using that: DenseNet
     concatenates all values so far, again and again."""
-    found: dict[fx.Node, LayerStep] = {}
-    parts: dict[fx.Node, tuple[fx.Node, ...]] = {}  # a concatenation → all values that it consists of
-    known: dict[tuple[fx.Node, ...], fx.Node] = {}
+    found: dict[Any, LayerStep] = {}
+    parts: dict[Any, tuple[Any, ...]] = {}  # a concatenation → all values that it consists of
+    known: dict[tuple[Any, ...], Any] = {}
     for node, step in steps.items():
         inputs = step.inputs
         if step.end and step.end.branches.most is None:

@@ -7,33 +7,36 @@ weights, and so needs neither.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from layerline.layers import Conv
 from layerline.network.pytorch.torch_operation import Part
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
-    from torch import fx
+    from collections.abc import Callable
 
     from layerline.layers import FC
-    from layerline.network.pytorch.torch_operation import TracedValue
-    from layerline.network.pytorch.walk import LayerStep
+    from layerline.network.pytorch.torch_operation import LayerStep, TracedValue
 
 _FLAT: Final = "flat"
 _FC: Final = "fc"
 
 
-def as_images(steps: dict[fx.Node, LayerStep], values: dict[fx.Node, TracedValue], last: fx.Node) -> None:
+def as_images(
+    steps: dict[Any, LayerStep], values: dict[Any, TracedValue], last: Any, uses: Callable[[Any], int]
+) -> list[Any]:
     """Change the steps from a Flat of C×1×1 to `last`, so that they compute images of one pixel instead of vectors.
 
-    Raises NotCarriedError if there is no such Flat, or if another operation uses one of these vectors.
+    Return the values that are images now.
+    uses: the number of operations that use a value. Raises NotCarriedError if there is no such Flat, or if another
+    operation uses one of these vectors.
     """
-    chain: list[fx.Node] = []
+    chain: list[Any] = []
     node = last
     while not chain or steps[chain[-1]].parts[-1].layer.kind != _FLAT:
         step = steps.get(node)
-        if step is None or not step.parts or len(node.users) != 1:
+        if step is None or not step.parts or uses(node) != 1:
             raise NotCarriedError("it makes an image of a vector; only factors for a product, x * g(x), can be one")
         chain.append(node)
         node = step.inputs[0]
@@ -43,6 +46,7 @@ def as_images(steps: dict[fx.Node, LayerStep], values: dict[fx.Node, TracedValue
     for each in chain:
         parts = tuple(map(_of_pixel, steps[each].parts))
         steps[each] = dataclasses.replace(steps[each], parts=parts[:-1] if each is chain[-1] else parts)
+    return chain
 
 
 def _of_pixel(part: Part) -> Part:

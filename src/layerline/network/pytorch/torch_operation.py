@@ -1,4 +1,7 @@
-"""What a PyTorch operation becomes: layers, the end of a block, or padding for the operation after it."""
+"""What an operation of PyTorch or ONNX becomes: layers, the end of a block, or padding for the operation after it.
+
+Neither is imported here: operations and values are keys, and weights are anything with a shape.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from layerline.layers import Misfit
 from layerline.layers.grammar import times
 from layerline.network.pytorch.unsupported import NotCarriedError
 
 if TYPE_CHECKING:
-    import torch
-    from torch import fx
+    from collections.abc import Iterator
 
     from layerline.layers import BlockEnd, Layer, Shape
     from layerline.layers.windows import Pads
@@ -22,9 +25,9 @@ NO_PADS: Pads = (0, 0, 0, 0)
 @final
 @dataclass(frozen=True)
 class TracedValue:
-    """A value that the module computes: an image or a vector, per image of the batch."""
+    """A value that the operations compute: an image or a vector, per image of the batch."""
 
-    node: fx.Node
+    node: Any
     """The operation whose layers compute it; an operation without layers passes on the value that it gets."""
     shape: Shape
     """Without the batch, and without `pads`."""
@@ -54,8 +57,21 @@ class Part:
     """A layer with its weights."""
 
     layer: Layer
-    weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """Our short name → the module's tensor."""
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    """Our short name → the tensor."""
+
+
+@final
+@dataclass(frozen=True)
+class LayerStep:
+    """The layers that turn one value into another, or several values that become one."""
+
+    inputs: tuple[Any, ...]
+    parts: tuple[Part, ...]
+    place: tuple[str, str]
+    """The path and name of its operation, for messages."""
+    end: BlockEnd | None = None
+    """What joins several inputs."""
 
 
 @final
@@ -117,3 +133,30 @@ def shape_of(value: Any) -> Shape:
     if not isinstance(value, TracedValue):
         raise NotCarriedError("it is applied to a parameter or a constant instead of the images")
     return value.shape
+
+
+def check_parts(parts: tuple[Part, ...], before: Shape, after: Shape | None = None) -> Shape:
+    """Return the shape after layers. Raises NotCarriedError if one cannot be written, or if it is not `after`."""
+    shape = before
+    try:
+        for part in parts:
+            for name, reason in _unwritable(part.layer):
+                raise NotCarriedError(f"{name}: {reason}")
+            shape = part.layer.output_shape(shape)
+    except Misfit as misfit:
+        raise NotCarriedError(misfit.reason) from misfit
+    if after is not None and shape != after:
+        raise NotCarriedError(f"it outputs {times(after)}, where {parts[-1].layer} outputs {times(shape)}")
+    return shape
+
+
+def _unwritable(layer: Layer) -> Iterator[tuple[str, str]]:
+    """Yield each argument that the grammar refuses, with the reason, and a contradiction between arguments."""
+    for argument in layer.word.arguments:
+        try:
+            argument.kind.read(argument.name, argument.kind.write(getattr(layer, argument.name)))
+        except Misfit as misfit:
+            yield argument.name, misfit.reason
+    contradiction = layer.contradiction()
+    if contradiction is not None:
+        yield contradiction.argument or layer.word.name, contradiction.reason

@@ -1,4 +1,4 @@
-"""The parts of a PyTorch module that a network file cannot express."""
+"""The parts of a PyTorch module, or of an ONNX file, that a network file cannot express."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class NotCarriedError(Exception):
 @final
 @dataclass(frozen=True)
 class Unsupported:
-    """A part of a PyTorch module that cannot be carried over."""
+    """A part of a PyTorch module, or of an ONNX file, that cannot be carried over."""
 
     path: str
-    """Its path in the module: `layer3.1.conv2`; empty for the module itself."""
+    """Its path in the module: `layer3.1.conv2`, or the node's name; empty for the module itself."""
     module: str
-    """Its class (`GroupNorm`), or the function or method that is called there (`cat`, `x.permute`)."""
+    """Its class (`GroupNorm`), the function or method that is called there (`cat`, `x.permute`), or the operation."""
     reason: str
     fix: str = ""
     """What to do, if that is something else than to change the part."""
@@ -61,10 +61,12 @@ def mixed(shape: tuple[int, ...], images: int, before: tuple[int, ...]) -> str:
 @final
 @dataclass
 class Findings:
-    """Collects the unsupported parts of a module, each once."""
+    """Collects the unsupported parts of a module, or of a file, each once."""
 
     name: str
-    """The module's class."""
+    """The module's class, or the file."""
+    rest: str = ": layerline.torch_support(module, input_shape)"
+    """How to see the parts that a message does not list."""
     parts: list[Unsupported] = field(default_factory=list)
 
     def add(self, path: str, module: str, reason: str, fix: str = "") -> None:
@@ -86,7 +88,7 @@ class Findings:
             lines = [f"{self.name} cannot be carried over to a network file: {what} not supported"]
             lines += [f"  {part}" for part in self.parts[:_MOST]]
         if count > _MOST:
-            lines.append(f"  and {display.count(count - _MOST)} more: layerline.torch_support(module, input_shape)")
+            lines.append(f"  and {display.count(count - _MOST)} more{self.rest}")
         helps = [*fixes]
         if not all(part.fix for part in self.parts):
             helps.append(_HELP if complete else f"{_HELP}; {_INCOMPLETE}")

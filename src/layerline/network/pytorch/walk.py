@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 from torch import fx
 
-from layerline.layers import Layer, Misfit
 from layerline.layers.grammar import times
 from layerline.network.pytorch.linear_gates import as_images
 from layerline.network.pytorch.places import place_of
@@ -18,10 +16,12 @@ from layerline.network.pytorch.torch_operation import (
     AsImage,
     At,
     Join,
+    LayerStep,
     Padding,
     Part,
     Rule,
     TracedValue,
+    check_parts,
 )
 from layerline.network.pytorch.torch_operations import FUNCTIONS, METHODS, MODULES
 from layerline.network.pytorch.unsupported import NotCarriedError, mixed
@@ -30,7 +30,7 @@ from layerline.network_file.unavailable import UNAVAILABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerline.layers import BlockEnd, Shape
+    from layerline.layers import Shape
     from layerline.network.pytorch.tracing import Trace
     from layerline.network.pytorch.unsupported import Findings
 
@@ -64,19 +64,6 @@ _TWICE: Final = {
     "gate": "it multiplies a value by itself",
 }
 _CALLS: Final = ("call_module", "call_function", "call_method")
-
-
-@final
-@dataclass(frozen=True)
-class LayerStep:
-    """The layers that turn one value into another, or several values that become one."""
-
-    inputs: tuple[fx.Node, ...]
-    parts: tuple[Part, ...]
-    place: tuple[str, str]
-    """The path and name of its operation, for messages."""
-    end: BlockEnd | None = None
-    """What joins several inputs."""
 
 
 @final
@@ -169,11 +156,11 @@ class Walk:
                 raise NotCarriedError(_TWICE[found.layer.kind])
             self.steps[node] = LayerStep(values, (), place, found.layer)
         elif isinstance(found, AsImage):
-            as_images(self.steps, self._values, inputs[0].node)
+            as_images(self.steps, self._values, inputs[0].node, lambda node: len(node.users))
             self._values[node] = TracedValue(inputs[0].node, shape)
             return
         elif found:
-            _check_parts(found, inputs[0].shape, shape)
+            check_parts(found, inputs[0].shape, shape)
             self._check_weights(found, place[0])
             self.steps[node] = LayerStep((inputs[0].node,), found, place)
         else:  # an expanded value keeps its shape: only a product can take it for the larger one
@@ -262,29 +249,3 @@ def _no_equivalent(name: str) -> str:
     word = _WORDS.get(word, word)
     helps = _IN_PYTORCH.get(word, UNAVAILABLE.get(word))
     return _NONE if helps is None else f"{_NONE}: {helps}"
-
-
-def _check_parts(parts: tuple[Part, ...], before: Shape, after: Shape) -> None:
-    """Raise NotCarriedError if a layer cannot be written, or does not output the shape that PyTorch computed."""
-    shape = before
-    try:
-        for part in parts:
-            for name, reason in _unwritable(part.layer):
-                raise NotCarriedError(f"{name}: {reason}")
-            shape = part.layer.output_shape(shape)
-    except Misfit as misfit:
-        raise NotCarriedError(misfit.reason) from misfit
-    if shape != after:
-        raise NotCarriedError(f"it outputs {times(after)}, where {parts[-1].layer} outputs {times(shape)}")
-
-
-def _unwritable(layer: Layer) -> Iterator[tuple[str, str]]:
-    """Yield each argument that the grammar refuses, with the reason, and a contradiction between arguments."""
-    for argument in layer.word.arguments:
-        try:
-            argument.kind.read(argument.name, argument.kind.write(getattr(layer, argument.name)))
-        except Misfit as misfit:
-            yield argument.name, misfit.reason
-    contradiction = layer.contradiction()
-    if contradiction is not None:
-        yield contradiction.argument or layer.word.name, contradiction.reason

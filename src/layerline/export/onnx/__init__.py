@@ -1,0 +1,1 @@
+"""EXPORT: models as ONNX files, and classifiers in ONNX files as models."""

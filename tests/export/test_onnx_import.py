@@ -1,0 +1,659 @@
+"""Classifiers in ONNX files as models: what exporters write, what comes back of our own files, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_models
+import onnx_runtime
+import pytest
+from command import run
+from onnx_models import file, head, node, tensor, written
+
+import layerline
+from layerline.errors import UnsupportedError, UserError
+from layerline.export.onnx.messages import ModelProto, StringStringEntryProto
+from layerline.files import protobuf
+from layerline.network import preset, presets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from layerline.export.onnx.messages import NodeProto
+    from layerline.training import Model
+
+CLOSE = 1e-5
+SIZES = {"digits": (1, 8, 8), "keras-mnist": (1, 28, 28), "lenet5": (1, 28, 28), "photo-small": (3, 48, 48)}
+
+
+def same_weights(ours: Model, theirs: Model) -> None:
+    """Assert that two models have the same weights, to the bit."""
+    assert list(ours.weights) == list(theirs.weights)
+    for name, weight in ours.weights.items():
+        assert (weight.dtype, weight.tobytes()) == (theirs.weights[name].dtype, theirs.weights[name].tobytes())
+
+
+def without_metadata(content: bytes) -> bytes:
+    """Return a file of ours as if another program had written it."""
+    message = protobuf.decoded(ModelProto, content)
+    return protobuf.encoded(ModelProto(message.ir_version, graph=message.graph, opset_import=message.opset_import))
+
+
+def lines(model: Model) -> list[str]:
+    """Return the lines of a network after its Input, without indentation."""
+    text = [line.strip() for line in model.network.text.splitlines()]
+    return text[2:] if text[0].startswith("#") else text[1:]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_an_export_comes_back(seed: int, tmp_path: Path) -> None:
+    """With the same text, to the comment, and the same bits of every weight, whichever input it has."""
+    model = onnx_models.drawn(seed)
+    pixels, layout = ("uint8", "float32")[seed % 2], ("NCHW", "NHWC")[seed // 2 % 2]
+    back = layerline.from_onnx(written(tmp_path, onnx_models.exported(model, pixels=pixels, layout=layout)))
+    assert back.network == model.network
+    assert (back.classes, back.scaling) == (model.classes, model.scaling)
+    assert back.preprocessing == model.preprocessing
+    same_weights(back, model)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_come_back(name: str, tmp_path: Path) -> None:
+    """The same of every preset."""
+    network = layerline.parse(preset(name), name=name, input_shape=SIZES.get(name, (3, 32, 32)), classes=10)
+    model = onnx_models.model(network)
+    back = layerline.from_onnx(written(tmp_path, onnx_models.exported(model)))
+    assert (back.network.text, back.network.name) == (network.text, name)
+    same_weights(back, model)
+
+
+@pytest.mark.parametrize("seed", range(25, 50))
+def test_without_the_metadata_the_graph_is_read(seed: int, tmp_path: Path) -> None:
+    """The same probabilities, from the operations alone."""
+    model = onnx_models.drawn(seed)
+    layout = ("NCHW", "NHWC")[seed % 2]
+    path = written(tmp_path, without_metadata(onnx_models.exported(model, layout=layout)))
+    images = onnx_models.images(model)
+    np.testing.assert_allclose(
+        layerline.from_onnx(path).probabilities(images), model.probabilities(images), rtol=0, atol=CLOSE
+    )
+
+
+def test_numbers_come_back_as_the_shortest_decimals(tmp_path: Path) -> None:
+    """eps, slope and alpha are float32 in a file: 1e-5, not 9.999999747378752e-06."""
+    text = "Input 2 5 5\nConv 3 3\nBatchNorm eps=1e-5\nLeakyReLU 0.2\nBatchNorm eps=0.003\nELU 0.7\nFlat\nFC 4\n"
+    model = onnx_models.model(layerline.parse(text))
+    back = layerline.from_onnx(written(tmp_path, without_metadata(onnx_models.exported(model))))
+    wanted = [
+        "Conv 3 kernel=3",
+        "BatchNorm",
+        "LeakyReLU 0.2",
+        "BatchNorm eps=0.003",
+        "ELU 0.7",
+        "Flat",
+        "FC 4",
+        "Softmax",
+    ]
+    assert lines(back) == wanted
+    counts = {name: weight for name, weight in model.weights.items() if not name.endswith("num_batches_tracked")}
+    for name, weight in counts.items():
+        assert back.weights[name].tobytes() == weight.tobytes()
+
+
+def test_a_changed_file_is_read_from_its_graph(tmp_path: Path) -> None:
+    """If the network in the metadata is not what the graph computes, the graph counts; the classes stay."""
+    model = onnx_models.model(
+        layerline.parse("Input 2 4 4\nTanh\nConv 3 3\nFlat\nFC 4\n"), classes=("a", "b", "c", "d")
+    )
+    message = protobuf.decoded(ModelProto, onnx_models.exported(model))
+    entries = tuple(
+        StringStringEntryProto(each.key, each.value.replace("Tanh", "Sigmoid")) for each in message.metadata_props
+    )
+    changed = ModelProto(message.ir_version, graph=message.graph, opset_import=message.opset_import,
+                         metadata_props=entries)  # fmt: skip
+    back = layerline.from_onnx(written(tmp_path, protobuf.encoded(changed)))
+    assert lines(back)[0] == "Tanh"
+    assert back.classes == ("a", "b", "c", "d")
+
+
+def conv(x: str, y: str, w: str, **attributes: Any) -> NodeProto:
+    return node("Conv", f"{x} {w}", y, **attributes)
+
+
+RNG = np.random.default_rng(5)
+W: dict[str, Any] = {
+    "w": RNG.normal(0, 1, (4, 2, 3, 3)).astype(np.float32),
+    "v": RNG.normal(0, 1, (4, 4, 1, 1)).astype(np.float32),
+    "wd": RNG.normal(0, 1, (4, 1, 3, 3)).astype(np.float32),
+    "b": RNG.normal(0, 1, 4).astype(np.float32),
+    "c": RNG.normal(0, 1, (1, 4, 1, 1)).astype(np.float32),
+    "s": RNG.uniform(0.5, 2, (1, 4, 1, 1)).astype(np.float32),
+    "gw": RNG.normal(0, 1, (4, 4)).astype(np.float32),
+    "var": RNG.uniform(0.5, 2, 4).astype(np.float32),
+    **{name: np.float32(number) for name, number in (("0", 0), ("6", 6), ("3", 3), ("1", 1), ("half", 0.5))},
+    "root": np.float32(math.sqrt(2)),
+    "inv": np.float32(1 / math.sqrt(2)),
+    "sixth": np.float32(1 / 6),
+    "minus1": np.array([-1], np.int64),
+    "zero": np.array(0, np.int64),
+    "axis0": np.array([0], np.int64),
+    "axes11": np.array([2, 3], np.int64),
+    "flat": np.array([0, -1], np.int64),
+    "last": np.array([1, 2], np.int64),
+    "image": np.array([0, 4, 1, 1], np.int64),
+    "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64),
+    "slope": np.full((4, 1, 1), 0.25, np.float32),
+}
+"""Constants of the graphs."""
+BASE = [conv("x", "a", "w")]
+ACTIVATIONS: dict[str, tuple[str, list[NodeProto]]] = {
+    "relu by max": ("ReLU", [node("Max", "a 0", "h")]),
+    "clip to 6": ("ReLU6", [node("Clip", "a 0 6", "h")]),
+    "clip without a limit": ("ReLU", [node("Clip", "a 0", "h")]),
+    "silu": ("SiLU", [node("Sigmoid", "a", "g"), node("Mul", "g a", "h")]),
+    "silu by exp": (
+        "SiLU",
+        [node("Neg", "a", "n"), node("Exp", "n", "e"), node("Add", "e 1", "d"), node("Div", "a d", "h")],
+    ),
+    "hard swish": ("HardSwish", [node("HardSwish", "a", "h")]),
+    "hard swish, legacy": (
+        "HardSwish",
+        [node("Add", "a 3", "p"), node("Clip", "p 0 6", "q"), node("Div", "q 6", "r"), node("Mul", "a r", "h")],
+    ),
+    "hard swish, divided last": (
+        "HardSwish",
+        [node("Add", "a 3", "p"), node("Clip", "p 0 6", "q"), node("Mul", "a q", "r"), node("Div", "r 6", "h")],
+    ),
+    "hard swish of hard sigmoid": (
+        "HardSwish",
+        [node("HardSigmoid", "a", "g", alpha=1 / 6, beta=0.5), node("Mul", "a g", "h")],
+    ),
+    "hard sigmoid": ("HardSigmoid", [node("HardSigmoid", "a", "h", alpha=1 / 6, beta=0.5)]),
+    "hard sigmoid, Keras": (
+        "HardSigmoid",
+        [node("Mul", "a sixth", "p"), node("Add", "p half", "q"), node("Clip", "q 0 1", "h")],
+    ),
+    "gelu": ("GELU", [node("Gelu", "a", "h")]),
+    "gelu, legacy": (
+        "GELU",
+        [node("Div", "a root", "p"), node("Erf", "p", "q"), node("Add", "q 1", "r"), node("Mul", "a r", "t"),
+         node("Mul", "t half", "h")],
+    ),
+    "gelu, Keras": (
+        "GELU",
+        [node("Mul", "a inv", "p"), node("Erf", "p", "q"), node("Add", "1 q", "r"), node("Mul", "half a", "t"),
+         node("Mul", "r t", "h")],
+    ),
+    "mish": ("Mish", [node("Softplus", "a", "p"), node("Tanh", "p", "q"), node("Mul", "a q", "h")]),
+    "mish of opset 18": ("Mish", [node("Mish", "a", "h")]),
+    "prelu with one slope": ("LeakyReLU 0.25", [node("PRelu", "a slope", "h")]),
+    "elu": ("ELU 0.5", [node("Elu", "a", "h", alpha=0.5)]),
+    "nothing": ("", [node("Mul", "a 1", "p"), node("Add", "p 0", "h")]),
+    "two in a row": ("Tanh\nSigmoid", [node("Tanh", "a", "p"), node("Sigmoid", "p", "h")]),
+    "a gelu and a silu": (
+        "GELU\nSiLU",
+        [node("Gelu", "a", "p"), node("Sigmoid", "p", "q"), node("Mul", "q p", "h")],
+    ),
+    "a sum of a relu and its input": ("Residual\nReLU\nEnd", [node("Relu", "a", "p"), node("Add", "p a", "h")]),
+    "a value with two names": (
+        "ReLU\nResidual\nTanh\nEnd",
+        [node("Relu", "a", "p"), node("Identity", "p", "q"), node("Tanh", "p", "r"), node("Add", "q r", "h")],
+    ),
+}  # fmt: skip
+"""What it is → the lines, and the operations from `a`, which a convolution computes, to `h`."""
+
+
+def imported(folder: Path, nodes: Sequence[NodeProto], constants: dict[str, Any], sizes: Any = ("N", 2, 6, 6)) -> Model:
+    """Return the model of a graph, whose probabilities must be those of the graph by its operations' definitions."""
+    used = {name for each in nodes for name in each.input}
+    content = file([*nodes], {name: array for name, array in constants.items() if name in used}, sizes)
+    model = layerline.from_onnx(written(folder, content))
+    C, H, W_ = model.network.input_shape
+    images = np.random.default_rng(0).normal(0, 1, (3, C, H, W_)).astype(np.float32)
+    last = isinstance(sizes[3], int) and sizes[3] == C and sizes[1] != C
+    logits = onnx_runtime.run(content, images.transpose(0, 2, 3, 1) if last else images)
+    expected = logits
+    if nodes[-1].op_type != "Softmax":
+        expected = np.exp(logits - logits.max(1, keepdims=True))
+        expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(model.probabilities(images), expected, rtol=0, atol=2e-5)
+    return model
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_recognized(name: str, tmp_path: Path) -> None:
+    """However exporters spell them."""
+    expected, nodes = ACTIVATIONS[name]
+    graph, constants = head(*BASE, *nodes)
+    model = imported(tmp_path, graph, W | constants)
+    between = expected.split("\n") if expected else []
+    assert lines(model) == ["Conv 4 kernel=3 bias=no", *between, "GlobalPool", "Flat", "FC 3"]
+
+
+GRAPHS: dict[str, tuple[str, list[NodeProto]]] = {
+    "same, upper": (
+        "Conv 4 kernel=3 stride=2 padding=same bias=no",
+        [conv("x", "h", "w", strides=(2, 2), auto_pad="SAME_UPPER")],
+    ),
+    "same, stride 1": ("Conv 4 kernel=3 padding=1 bias=no", [conv("x", "h", "w", auto_pad="SAME_LOWER")]),
+    "valid": ("Conv 4 kernel=3 bias=no", [conv("x", "h", "w", auto_pad="VALID")]),
+    "explicit same": (
+        "Conv 4 kernel=3 stride=2 padding=same bias=no",
+        [conv("x", "h", "w", strides=(2, 2), pads=(0, 0, 1, 1))],
+    ),
+    "padded before": (
+        "Conv 4 kernel=3 stride=2 padding=same bias=no",
+        [node("Pad", "x pads", "p", mode="constant"), conv("p", "h", "w", strides=(2, 2))],
+    ),
+    "bias by an Add": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Add", "a c", "h")]),
+    "bias by a Sub": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Sub", "a c", "h")]),
+    "depthwise": (
+        "Conv 4 kernel=3 bias=no\nDepthwise 3 padding=1 bias=no",
+        [*BASE, conv("a", "h", "wd", group=4, pads=(1, 1, 1, 1))],
+    ),
+    "factors and summands": (
+        "Conv 4 kernel=3 bias=no\nReLU\nDepthwise 1",
+        [*BASE, node("Relu", "a", "p"), node("Mul", "p s", "q"), node("Add", "q c", "h")],
+    ),
+    "batch norm": (
+        "Conv 4 kernel=3 bias=no\nBatchNorm momentum=0.01 eps=0.001",
+        [*BASE, node("BatchNormalization", "a b b b var", "h", epsilon=1e-3, momentum=0.99)],
+    ),
+    "pool beyond the image": (
+        "Conv 4 kernel=3 bias=no\nPool 3 stride=2 padding=same",
+        [*BASE, node("MaxPool", "a", "h", kernel_shape=(3, 3), strides=(2, 2), ceil_mode=1)],
+    ),
+    "average of points inside": (
+        "Conv 4 kernel=3 bias=no\nAvgPool 3 stride=2 padding=same",
+        [*BASE, node("AveragePool", "a", "h", kernel_shape=(3, 3), strides=(2, 2), pads=(0, 0, 1, 1))],
+    ),
+    "average with padding": (
+        "Conv 4 kernel=3 bias=no\nAvgPool 3 stride=1 padding=1",
+        [*BASE, node("AveragePool", "a", "h", kernel_shape=(3, 3), pads=(1, 1, 1, 1), count_include_pad=1)],
+    ),
+    "zeros before a pool, after a ReLU": (
+        "Conv 4 kernel=3 bias=no\nReLU\nPool 3 stride=2 padding=same",
+        [*BASE, node("Relu", "a", "p"), node("Pad", "p pads", "q"),
+         node("MaxPool", "q", "h", kernel_shape=(3, 3), strides=(2, 2))],
+    ),
+    "residual": (
+        "Conv 4 kernel=3 bias=no\nResidual\nConv 4 kernel=1 bias=no\nReLU\nEnd\nReLU",
+        [*BASE, conv("a", "p", "v"), node("Relu", "p", "q"), node("Add", "q a", "r"), node("Relu", "r", "h")],
+    ),
+    "gate": (
+        "Conv 4 kernel=3 bias=no\nGate\nGlobalPool\nConv 4 kernel=1 bias=no\nSigmoid\nEnd",
+        [*BASE, node("ReduceMean", "a axes11", "p", keepdims=1), conv("p", "q", "v"), node("Sigmoid", "q", "r"),
+         node("Mul", "a r", "h")],
+    ),
+    "gate of vectors": (
+        "Conv 4 kernel=3 bias=no\nGate\nGlobalPool\nConv 4 kernel=1\nSiLU\nConv 4 kernel=1 bias=no\nSigmoid\nEnd",
+        [*BASE, node("GlobalAveragePool", "a", "p"), node("Flatten", "p", "q"), node("Gemm", "q gw b", "r", transB=1),
+         node("Sigmoid", "r", "r1"), node("Mul", "r r1", "r2"), node("MatMul", "r2 gw", "t"), node("Sigmoid", "t", "u"),
+         node("Reshape", "u image", "k"), node("Mul", "a k", "h")],
+    ),
+    "concat": (
+        "Concat\nConv 4 kernel=3 padding=1 bias=no\nBranch\nEnd\nConv 4 kernel=1 bias=no",
+        [conv("x", "a", "w", pads=(1, 1, 1, 1)), node("Concat", "a x", "p", axis=1), conv("p", "h", "v6")],
+    ),
+    "nothing at all": (
+        "Conv 4 kernel=3 bias=no",
+        [node("Identity", "x", "p"), conv("p", "a", "w"), node("Dropout", "a", "h")],
+    ),
+    "global maximum": ("Conv 4 kernel=3 bias=no\nGlobalMaxPool", [*BASE, node("ReduceMax", "a axes11", "h")]),
+}  # fmt: skip
+"""The same for other layers, from the images `x`."""
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs(name: str, tmp_path: Path) -> None:
+    """Each becomes the lines that a person would write."""
+    expected, nodes = GRAPHS[name]
+    graph, constants = head(*nodes)
+    more = {"v6": np.random.default_rng(2).normal(0, 1, (4, 6, 1, 1)).astype(np.float32)}
+    model = imported(tmp_path, graph, W | constants | more)
+    assert lines(model) == [*expected.split("\n"), "GlobalPool", "Flat", "FC 3"]
+
+
+FC = np.random.default_rng(3).normal(0, 1, (64, 3)).astype(np.float32)
+BIAS = np.array([0.5, -1, 2], np.float32)
+ENDS: dict[str, list[NodeProto]] = {
+    "flatten": [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("Add", "m bias", "y")],
+    "minus one": [node("Reshape", "a flat", "f"), node("MatMul", "f fc", "m"), node("Add", "bias m", "y")],
+    "by its shape": [
+        node("Shape", "a", "p"), node("Gather", "p zero", "q", axis=0), node("Unsqueeze", "q axis0", "r"),
+        node("Concat", "r minus1", "t", axis=0), node("Reshape", "a t", "f"), node("Gemm", "f fc bias", "y"),
+    ],
+    "a constant node": [
+        node("Constant", "", "k", value=np.array([0, -1], np.int64)), node("Reshape", "a k", "f"),
+        node("Gemm", "f fc bias", "y"),
+    ],
+    "a softmax": [node("Flatten", "a", "f"), node("Gemm", "f fc bias", "m"), node("Softmax", "m", "y", axis=-1)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_flattening(name: str, tmp_path: Path) -> None:
+    """Every idiom of exporters for the same Flat, and every product for the same FC."""
+    constants = W | {"fc": FC, "bias": BIAS}
+    model = imported(tmp_path, [*BASE, *ENDS[name]], constants)
+    assert lines(model) == ["Conv 4 kernel=3 bias=no", "Flat", "FC 3", *["Softmax"] * (name == "a softmax")]
+    assert model.weights["2.weight"].tobytes() == np.ascontiguousarray(FC.T).tobytes()
+    assert model.weights["2.bias"].tobytes() == BIAS.tobytes()
+
+
+def test_channels_last(tmp_path: Path) -> None:
+    """As Keras flattens: height, width, channel; the weights of the FC are put into our order."""
+    nodes = [
+        node("Transpose", "x", "t", perm=(0, 3, 1, 2)), conv("t", "a", "w"), node("Relu", "a", "r"),
+        node("Transpose", "r", "u", perm=(0, 2, 3, 1)), node("Reshape", "u flat", "f"),
+        node("BatchNormalization", "f g g g g", "n"), node("MatMul", "n fc", "m"), node("Add", "m bias", "y"),
+    ]  # fmt: skip
+    constants = W | {"fc": FC, "bias": BIAS, "g": np.random.default_rng(4).uniform(0.5, 1, 64).astype(np.float32)}
+    model = imported(tmp_path, nodes, constants, ("N", 6, 6, 2))
+    assert lines(model) == ["Conv 4 kernel=3 bias=no", "ReLU", "Flat", "BatchNorm", "FC 3"]
+    assert model.network.input_shape == (2, 6, 6)
+
+
+def test_preparation_becomes_the_scaling(tmp_path: Path) -> None:
+    """uint8 images, divided and normalized per channel in the graph: no line, but the model's scaling."""
+    mean, std = np.array([0.25, 0.5], np.float32).reshape(1, 2, 1, 1), np.array([0.5, 0.25], np.float32)
+    nodes = [
+        node("Cast", "x", "p", to=1), node("Div", "p byte", "q"), node("Sub", "q mean", "r"), node("Div", "r std", "t"),
+        conv("t", "h", "w"),
+    ]  # fmt: skip
+    graph, constants = head(*nodes)
+    constants |= {"byte": np.float32(255), "mean": mean, "std": std.reshape(1, 2, 1, 1), "w": W["w"]}
+    content = file(graph, constants, kind=2)
+    model = layerline.from_onnx(written(tmp_path, content))
+    assert lines(model)[0] == "Conv 4 kernel=3 bias=no"
+    np.testing.assert_allclose(model.scaling.scale, [1 / 127.5, 4 / 255])
+    np.testing.assert_allclose(model.scaling.shift, [-0.5, -2])
+    assert model.preprocessing.maximum == 255
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, 6, 6)).astype(np.uint8)
+    logits = onnx_runtime.run(content, images)
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(images), expected, rtol=0, atol=CLOSE)
+
+
+def test_mean_and_std_normalize_pixels(tmp_path: Path) -> None:
+    """For a file of normalized images, the model takes pixels, and normalizes them as torchvision does."""
+    graph, constants = head(conv("x", "h", "w"))
+    content = file(graph, {**constants, "w": W["w"]})
+    model = layerline.from_onnx(written(tmp_path, content), mean=(0.25, 0.5), std=(0.5, 0.25))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 6, 6)).astype(np.uint8)
+    normalized = (pixels / 255 - np.reshape([0.25, 0.5], (1, 2, 1, 1))) / np.reshape([0.5, 0.25], (1, 2, 1, 1))
+    logits = onnx_runtime.run(content, normalized.astype(np.float32))
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    with pytest.warns(layerline.ImagesWarning):
+        found = model.predict_proba(pixels)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE)
+
+
+def test_weights_of_two_layers_may_be_one_tensor(tmp_path: Path) -> None:
+    """Exporters merge equal constants; each layer gets a copy."""
+    graph, constants = head(*BASE, conv("a", "p", "v"), node("Relu", "p", "q"), conv("q", "h", "v"))
+    model = imported(tmp_path, graph, W | constants)
+    assert model.weights["1.weight"].tobytes() == model.weights["3.weight"].tobytes()
+
+
+def test_the_order_of_nodes_does_not_matter(tmp_path: Path) -> None:
+    """A file may list them in any order."""
+    graph, constants = head(*GRAPHS["residual"][1])
+    content = file(graph[::-1], {**{name: W[name] for name in ("w", "v")}, **constants})
+    model = layerline.from_onnx(written(tmp_path, content))
+    assert lines(model)[1] == "Residual"
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_other_floats_become_float32(kind: str, tmp_path: Path) -> None:
+    """Of half and double precision, with a note."""
+    graph, constants = head(conv("x", "h", "w"))
+    ran = run(
+        tmp_path, "import", str(written(tmp_path, file(graph, {**constants, "w": W["w"].astype(kind)}))), "-o", "out"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert f"its weights are {kind}; they were converted to float32" in " ".join(ran.stdout.split())
+    model = layerline.load(tmp_path / "out.safetensors")
+    assert model.weights["0.weight"].tobytes() == W["w"].astype(kind).astype(np.float32).tobytes()
+
+
+def test_a_free_size_must_be_said(tmp_path: Path) -> None:
+    """With the option, filled in; then it is used."""
+    graph, constants = head(conv("x", "h", "w"))
+    path = written(tmp_path, file(graph, {**constants, "w": W["w"]}, ("N", 2, "H", "W")))
+    with pytest.raises(UserError, match=r"leaves the size of its images free \(height, width\)") as caught:
+        layerline.from_onnx(path)
+    assert caught.value.help == (
+        "specify the size of its training: --input 2x224x224; in Python: input_shape=(2, 224, 224)"
+    )
+    assert layerline.from_onnx(path, (2, 7, 5)).network.input_shape == (2, 7, 5)
+    with pytest.raises(UserError, match=r"its images are 2×\?×\?, not 3×7×7"):
+        layerline.from_onnx(path, (3, 7, 7))
+
+
+def refused(folder: Path, nodes: Sequence[NodeProto], constants: dict[str, Any] | None = None, **named: Any) -> str:
+    """Return the message of a refusal, its help included."""
+    graph, ends = head(*nodes)
+    used = {name for each in graph for name in each.input}
+    held = {name: array for name, array in (W | ends | (constants or {})).items() if name in used}
+    path = written(folder, file(graph, held, **named))
+    with pytest.raises(UserError) as caught:
+        layerline.from_onnx(path)
+    return str(caught.value).replace(str(path), "net.onnx")
+
+
+EXTERNAL = StringStringEntryProto("location", "weights.bin")
+OUT = [node("Relu", "a", "h")]
+REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
+    "an unknown operation": (
+        [*BASE, node("GridSample", "a b", "h")], {}, "the h (GridSample): a network file has no equivalent",
+    ),
+    "group normalization": (
+        [*BASE, node("GroupNormalization", "a b b", "h", num_groups=2)], {},
+        "the h (GroupNormalization): a network file has no equivalent: the only normalization layer is `BatchNorm`",
+    ),
+    "another program's operation": (
+        [*BASE, node("FusedConv", "a v", "h", domain="com.microsoft")], {},
+        "the h (FusedConv): it is of com.microsoft, not one of ONNX's own operations",
+    ),
+    "a quantized model": (
+        [*BASE, node("QuantizeLinear", "a 1", "q"), node("DequantizeLinear", "q 1", "h")], {},
+        "the q (QuantizeLinear): it computes with quantized integers, which are not supported\n"
+        "  help: export the model before it is quantized, in float32",
+    ),
+    "external data": (
+        [conv("x", "h", "far")], {"far": tensor("far", W["w"], external_data=(EXTERNAL,), data_location=1)},
+        "net.onnx: constant far: its values are in weights.bin, not in this file\n"
+        "  help: load it with onnx.load and save it again with onnx.save, which puts everything into one file",
+    ),
+    "weights that are computed": (
+        [*BASE, node("Conv", "a a", "h")], {},
+        "the h (Conv): its weight is computed from the images",
+    ),
+    "gelu by tanh": ([*BASE, node("Gelu", "a", "h", approximate="tanh")], {}, "the approximation of GELU by tanh"),
+    "another function": (
+        [*BASE, node("Abs", "a", "h")], {},
+        "the h (Abs): it computes a function that is none of the activations",
+    ),
+    "a clip to 5": ([*BASE, node("Clip", "a 0 5", "h")], {"5": np.float32(5)}, "the h (Clip): it computes a function"),
+    "slopes that differ": (
+        [*BASE, node("PRelu", "a c", "h")], {}, "the h (PRelu): its slopes differ between channels",
+    ),
+    "padding that is lopsided": (
+        [conv("x", "h", "w", pads=(2, 0, 0, 0))], {},
+        "the h (Conv): its padding 2, 0, 0, 0 (top, left, bottom, right) differs",
+    ),
+    "zeros that can win": (
+        [*BASE, node("Pad", "a pads", "p"), node("MaxPool", "p", "h", kernel_shape=(3, 3), strides=(2, 2))], {},
+        "the h (MaxPool): its input is padded with 0, which can be the maximum",
+    ),
+    "a transposed convolution": (
+        [node("ConvTranspose", "x w", "h")], {},
+        "the h (ConvTranspose): a network file has no equivalent",
+    ),
+    "turned images": (
+        [*BASE, node("Transpose", "a", "h", perm=(0, 1, 3, 2))], {}, "the h (Transpose): perm=[0, 1, 3, 2]",
+    ),
+    "half of the channels": (
+        [*BASE, node("Slice", "a last last", "h")], {}, "the h (Slice): a network file has no equivalent",
+    ),
+    "a softmax in the middle": (
+        [*BASE, node("Softmax", "a", "h", axis=1)], {}, "only a softmax over the classes is available, at the end",
+    ),
+    "a bomb by its shape": (
+        [conv("x", "h", "bomb")],
+        {"bomb": onnx_models.TensorProto((10**5, 10**4), 1, name="bomb", raw_data=b"\0" * 12)},
+        "net.onnx: constant bomb: its shape (100,000×10,000) needs 1,000,000,000 values, but the file has 3",
+    ),
+    "a bomb by ConstantOfShape": (
+        [node("ConstantOfShape", "bomb", "k"), node("Add", "x k", "h")], {"bomb": np.array([10**5, 10**4], np.int64)},
+        "the k (ConstantOfShape): it computes more than 67,108,864 constant numbers",
+    ),
+    "a bomb by Expand": (
+        [node("Expand", "b bomb", "k"), node("Add", "x k", "h")], {"bomb": np.array([10**6, 10**6, 4], np.int64)},
+        "the k (Expand): it computes more than 67,108,864 constant numbers",
+    ),
+    "a bomb by Range": (
+        [node("Range", "zero many step", "k"), node("Add", "x k", "h")],
+        {"many": np.array(10**15, np.int64), "step": np.array(1, np.int64)},
+        "the k (Range): it computes more than 67,108,864 constant numbers",
+    ),
+    "a bomb by broadcasting": (
+        [node("Add", "row column", "k"), node("Add", "x k", "h")],
+        {"row": np.zeros((1, 10**5), np.float32), "column": np.zeros((10**5, 1), np.float32)},
+        "the k (Add): it computes more than 67,108,864 constant numbers",
+    ),
+    "a filter for every atom": (
+        [conv("x", "h", "w"), ], {"w": onnx_models.TensorProto((2**40, 2**40), 1, name="w")}, "constant w: its shape",
+    ),
+    "itself": ([node("Add", "x h", "h")], {}, "net.onnx: h is computed from itself"),
+    "an opset of the future": (
+        [*BASE, *OUT], {},
+        "net.onnx: is of opset 99; this version of Layerline reads opsets 7 to 26",
+    ),
+    "an opset of the past": ([*BASE, *OUT], {}, "net.onnx: is of opset 6;"),
+    "two outputs": ([*BASE, *OUT], {}, "net.onnx: has 2 outputs (y, a); a classifier of images has one"),
+    "two inputs": ([node("Add", "x x2", "h")], {}, "net.onnx: has 2 inputs (x, x2); a classifier of images has one"),
+    "a row instead of an image": ([*BASE, *OUT], {}, "net.onnx: input x is ?×12; images have 4 dimensions"),
+    "images of integers": ([*BASE, *OUT], {}, "net.onnx: input x is not of a type for images"),
+}  # fmt: skip
+"""What it is → operations up to `h`, constants, and what the message has."""
+NAMED: dict[str, dict[str, Any]] = {
+    "an opset of the future": {"opset": 99},
+    "an opset of the past": {"opset": 6},
+    "two outputs": {"outputs": ("y", "a")},
+    "two inputs": {"inputs": (onnx_models.value("x", ("N", 2, 6, 6)), onnx_models.value("x2", ("N", 2, 6, 6)))},
+    "a row instead of an image": {"sizes": ("N", 12)},
+    "images of integers": {"kind": 7},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_word_is_refused(name: str, tmp_path: Path) -> None:
+    """By its name and operation, with what to do."""
+    nodes, constants, message = REFUSED[name]
+    assert message in refused(tmp_path, nodes, constants, **NAMED.get(name, {}))
+
+
+def test_everything_that_is_unsupported_is_listed(tmp_path: Path) -> None:
+    """Not the first alone, and what depends on it is not."""
+    nodes = [*BASE, node("LRN", "a", "p"), node("Relu", "p", "q"), node("InstanceNormalization", "a b b", "r"),
+             node("Add", "q r", "h")]  # fmt: skip
+    message = refused(tmp_path, nodes)
+    assert "2 parts are not supported" in message
+    assert "the p (LRN)" in message
+    assert "the r (InstanceNormalization)" in message
+    assert "the q" not in message
+    with pytest.raises(UnsupportedError) as caught:
+        layerline.from_onnx(tmp_path / "net.onnx")
+    assert [(part.path, part.module) for part in caught.value.parts] == [
+        ("the p", "LRN"),
+        ("the r", "InstanceNormalization"),
+    ]
+
+
+ENDINGS = {
+    "an image": ([node("Relu", "a", "y")], "the y (Relu): the output is a 4×4×4 image"),
+    "one number": (
+        [node("Flatten", "a", "f"), node("MatMul", "f one", "y")], "the y (MatMul): the output is one number",
+    ),
+    "a sigmoid": (
+        [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("Sigmoid", "m", "y")],
+        "the y (Sigmoid): it ends with a sigmoid, for classes that do not exclude each other",
+    ),
+    "the largest": (
+        [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("ArgMax", "m", "y")],
+        "the y (ArgMax): a network file has no equivalent",
+    ),
+    "a constant": ([node("Add", "b b", "y")], "has 0 inputs; a classifier of images has one"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_an_output_that_is_no_class_is_refused(name: str, tmp_path: Path) -> None:
+    """With what it is."""
+    nodes, message = ENDINGS[name]
+    constants = {"w": W["w"], "fc": FC, "one": FC[:, :1].copy(), "b": W["b"]}
+    with pytest.raises(UserError) as caught:
+        layerline.from_onnx(written(tmp_path, file([*BASE, *nodes], constants)))
+    assert message in str(caught.value)
+
+
+FILES = {
+    "nothing": (b"", "is empty"),
+    "a zip": (b"PK\x03\x04data.pkl" + b"\0" * 400, "found a PyTorch file"),
+    "text": (b"hello, world" * 40, "not an ONNX file, or damaged"),
+    "a cut file": (None, "not an ONNX file, or damaged: field 7 at byte"),
+    "no graph": (b"\x08\x08", "has no operations"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_other_files_are_refused(name: str, tmp_path: Path) -> None:
+    """By what they are."""
+    content, message = FILES[name]
+    if content is None:
+        content = onnx_models.exported(onnx_models.drawn(1))[:-2000]
+    with pytest.raises(UserError) as caught:
+        layerline.from_onnx(written(tmp_path, content))
+    assert message in str(caught.value)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It writes a network file and a model, says what was decided, and replaces files only with --force."""
+    graph, constants = head(conv("x", "h", "w"))
+    path = written(tmp_path, file(graph, {**constants, "w": W["w"]}), "my net.onnx")
+    ran = run(tmp_path, "import", str(path))
+    assert ran.returncode == 0, ran.stderr
+    assert "the classes are called 0 to 2" in ran.stdout
+    assert "next     layerline predict 'my net.safetensors' IMAGE" in ran.stdout
+    text = (tmp_path / "my net.cnn").read_text()
+    assert text.splitlines()[1:] == ["Input 2 6 6", "Conv 4 kernel=3 bias=no", "GlobalPool", "Flat", "FC 3"]
+    assert layerline.load(tmp_path / "my net.safetensors").network.text == text
+    again = run(tmp_path, "import", str(path))
+    assert (again.returncode, "my net.cnn already exists" in again.stderr) == (2, True)
+    assert run(tmp_path, "import", str(path), "--force", "--mean", "0.5", "--std", "0.2").returncode == 0
+    assert layerline.load(tmp_path / "my net.safetensors").scaling.scale == (5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--input", "3x224"), "--input 3x224: must be channels × height × width, as in --input 3x224x224"),
+        (("--mean", "a,b"), "--mean a,b: must be numbers separated by commas"),
+        (("--std", "0.5,0"), "std 0.5, 0: must be one number, or 2: one per channel, above 0"),
+        (("--mean", "1,2,3"), "mean 1, 2, 3: must be one number, or 2: one per channel"),
+        (("--input", "2x7x7"), "its images are 2×6×6, not 2×7×7"),
+    ],
+)
+def test_wrong_options_are_refused(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """With what they must be."""
+    graph, constants = head(conv("x", "h", "w"))
+    written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    ran = run(tmp_path, "import", "net.onnx", *flags)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+    assert not [*tmp_path.glob("*.cnn")]
