@@ -20,16 +20,19 @@ from layerline.cli import tried_networks
 from layerline.cli.entry_point import layerline as command
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
+from layerline.engines.epoch import plan_epoch
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
 from layerline.network import parse, pretrained
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
+from layerline.runs.record import Record
 from layerline.training import Interrupt, Watcher
 from layerline.training.feature_trials import suits
 from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
 from layerline.training.trials import best_of, trial
+from layerline.training.warm_start import started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +184,11 @@ def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest
         command, ["train", str(a), "--unfreeze", "1", *common[4:], "--data", str(photos), "--out", str(b)]
     )
     assert second.exit_code == 0, second.output
+    assert "times 0.1 before the head (--backbone-rate)" in " ".join(second.output.split())
+    written = Record.read(b / "experiment.toml")
+    assert (written.train["backbone_rate"], list(written.about.assumed)) == (0.1, ["backbone_rate"])
+    again = CliRunner().invoke(command, ["rerun", str(b), "--check"])
+    assert again.exit_code == 0, again.output
     run_b = layerline.load(b)
     changed = {name for name in frozen if not np.array_equal(run_a.weights[name], run_b.weights[name])}
     assert changed == {
@@ -197,6 +205,7 @@ def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest
         (["--from", "lite0", "--start-from", "x"], "cannot be combined with --start-from"),
         (["--from", "lite0", "--unfreeze", "0"], "--unfreeze 0: must be a whole number, 1 or more"),
         (["lenet5", "--unfreeze", "1"], "lenet5 has no frozen layers"),
+        (["lenet5", "--backbone-rate", "0.5"], "--backbone-rate 0.5 has no effect"),
         (["--from", "lite0", "--gray"], "--gray yes: the network's Input line has 3 channels"),
         (["--from", "lite0", "--normalize", "standard"], "has the preprocessing of"),
     ],
@@ -212,6 +221,47 @@ def test_refusals(photos: Path, monkeypatch: pytest.MonkeyPatch, arguments: list
     assert isinstance(done.exception, UserError)
     assert message in f"{done.exception.message} {done.exception.help}"
     assert not out.exists()
+
+
+def test_only_pretrained_layers_before_the_head_have_their_own_rate(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a new head of two layers both are the head; a run's own last layer is, if nothing is new; a network from
+    scratch has neither. A step moves the backbone by the factor."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    (photos.parent / "head.cnn").write_text("Flat\nFC 5\nReLU\nFC classes\n")
+    flags = {"data": str(photos), "size": "64", "from": NAME, "unfreeze": "1", "epochs": "1", "learning_rate": "0.1"}
+    experiment = settle(str(photos.parent / "head.cnn"), flags)
+    data = experiment.load()
+    made = prepare_experiment(experiment, experiment.network(data), data)
+    assert made.recipe.backbone_rate == 0.1
+    assert [node.label.split()[0] for node in made.network.nodes if not node.backbone and node.weights] == ["FC", "FC"]
+    assert made.network.trains_backbone
+    small = experiment_of(made, backbone_rate=0.1), experiment_of(made, backbone_rate=1.0)
+    moved = [first_step(each) for each in small]
+    for name, (slow, fast) in {name: (moved[0][name], moved[1][name]) for name in moved[0]}.items():
+        node = next(node for node in made.network.nodes if name in node.weights)
+        np.testing.assert_allclose(slow, fast * (0.1 if node.backbone else 1.0), rtol=1e-3, atol=1e-6, err_msg=name)
+    plain = prepared("Conv 4 3\nFlat\nFC classes\n")
+    assert not any(node.backbone for node in plain.network.nodes)
+    further = run(plain, None, Watcher())
+    again = prepare(plain.network, DATA, plain.recipe, start=started(further, plain.network, DATA), threads=1)
+    assert [node.backbone for node in again.network.nodes] == [True, True, False]
+
+
+def experiment_of(made: Prepared, **values: float) -> Prepared:
+    recipe = dataclasses.replace(made.recipe, optimizer="sgd", momentum=0.0, **values)  # type: ignore[arg-type]
+    return prepare(made.network, made.data, recipe, start=made.start, threads=1)
+
+
+def first_step(made: Prepared) -> dict[str, np.ndarray]:
+    """Return how far one step moves each trained weight."""
+    before = made.engine.state().weights
+    plan = plan_epoch(made.recipe, made.data.train, 1, len(made.data.classes))
+    made.engine.train(plan.first(made.recipe.batch_size), 0)
+    trained = [name for name, weight in made.network.weights.items() if weight.trained]
+    return {name: made.engine.state().weights[name] - before[name] for name in trained}
 
 
 def test_a_stopped_trial_leaves_a_run_that_can_be_resumed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

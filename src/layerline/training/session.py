@@ -148,8 +148,8 @@ def run(
         )
     if prepared.start is not None and prepared.start.module is not None:
         watcher.note(f"starting with the weights from {prepared.start.text}, not with random ones")
-    if prepared.start is not None and prepared.start.fresh and prepared.start.title is None:
-        fresh = ", ".join(prepared.start.fresh)
+    if prepared.start is not None and prepared.start.head is not None and prepared.start.title is None:
+        fresh = ", ".join(node.label for node in prepared.start.fresh(prepared.network))
         watcher.note(f"{fresh} starts with random weights, not with those of {prepared.start.text}: classes differ")
     leaked = None if prepared.start is None else warm_start.leak(prepared.start, data)
     if leaked is not None:
