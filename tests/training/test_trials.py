@@ -20,7 +20,9 @@ from layerline.cli import tried_networks
 from layerline.cli.entry_point import layerline as command
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
+from layerline.engines import feature_store
 from layerline.engines.epoch import plan_epoch
+from layerline.engines.feature_store import FeatureStore
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
 from layerline.network import parse, pretrained
@@ -37,6 +39,7 @@ from layerline.training.warm_start import started
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerline.data.dataset import ImageSet
     from layerline.training.prepared import Prepared
 
 DATA = small_data.dataset(90, 30, 30)
@@ -195,6 +198,33 @@ def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest
         name for node in run_b.network.nodes if not node.frozen for name in node.weights if name in frozen
     }
     assert changed
+
+
+@pytest.mark.parametrize("cache", ["no", "folder"])
+def test_features_are_cached_where_decoded_images_are(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    """In the folder of --cache, so that the second command computes none; with --cache no, nowhere."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    monkeypatch.setattr(feature_store, "WORTH", 0)
+    place = photos.parent / "cache"
+    counts = []
+    keep = FeatureStore.computed
+
+    def counted(self: FeatureStore, images: ImageSet, indices: np.ndarray) -> np.ndarray:
+        counts[-1] += len(indices)
+        return keep(self, images, indices)
+
+    monkeypatch.setattr(FeatureStore, "computed", counted)
+    for number in (1, 2):
+        counts.append(0)
+        words = ["--data", str(photos), "--size", "64", "--epochs", "1", "--lr", "0.01", "--out", f"{photos}-{number}"]
+        where = str(place) if cache == "folder" else "no"
+        done = CliRunner().invoke(command, ["train", "--from", NAME, *words, "--seed", str(number), "--cache", where])
+        assert done.exit_code == 0, done.output
+    assert counts == ([40, 40] if cache == "no" else [40, 0])
+    assert place.exists() is (cache == "folder")
 
 
 @pytest.mark.parametrize(

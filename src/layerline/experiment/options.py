@@ -113,7 +113,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("exclude", "data", "text", "NAMES", "image files to skip: *_mask.png,old [none]"),
     Option("skip_bad", "data", "number", "FRACTION", "skip unusable files and labels, up to this fraction [0]"),
-    Option("cache", "data", "text", "DIR", "cache folder for large sets of decoded images, or no [your user cache]"),
+    Option(
+        "cache",
+        "data",
+        "text",
+        "DIR",
+        "cache folder for large sets of decoded images and for pretrained features, or no [your user cache]",
+    ),
     Option(
         "allow", "data", "list", "KINDS", "proceed despite these findings, such as leak,mask: docs/data-check.md [none]"
     ),
