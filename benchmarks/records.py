@@ -88,7 +88,7 @@ def trained(path: Path, where: dict[str, str], count: int) -> dict[str, Any]:
         assert run is not None  # noqa: S101 - a record that diverges is none
         print(f"seed {seed}: {run.result.test_accuracy:.4f}, {sum(times[seed].epochs):.2f} s", flush=True)
 
-    found = series(prepared, count, None).run(watch, ended)
+    found = series(prepared, count, None).run(watch, ended, Interrupt())
     accuracy = mean_of(found.values("test_accuracy"))
     return {
         "seeds": count,

@@ -130,10 +130,11 @@ def trained(drawn: Training, out: Path, cut: tuple[int, int] | None = None, thre
     if start is None and any(node.frozen for node in drawn.network.nodes):
         weights = initial_weights(drawn.network, 99)
         start = Start(weights_digest(weights), weights)
-    engine: Any = make("compiled", drawn.network, drawn.data.scaling, drawn.recipe, threads, start=start)
+    network = drawn.network if start is None else drawn.network.with_backbone(start.backbone(drawn.network))
+    engine: Any = make("compiled", network, drawn.data.scaling, drawn.recipe, threads, start=start)
     if cut is not None:
         engine = Cut(engine, interrupt, *cut)
-    prepared = Prepared(drawn.network, drawn.data, drawn.recipe, engine, start, threads=threads)
+    prepared = Prepared(network, drawn.data, drawn.recipe, engine, start, threads=threads)
     return run(prepared, RunFolder.named(out), Watcher(), interrupt, **options)
 
 

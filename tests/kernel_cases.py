@@ -610,7 +610,8 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
     Step: (
         *(Case(lambda _, o=o: Step(Grid(6, 13, 16), o), define.step, 16, on_a_grid, {"s": 0.5}, RATES,
                step_terms(define.step))
-          for o in (SGD, Sgd(decay=False, momentum=False), AdamW(decay=True), Follow(decay=True, length=1.5))),
+          for o in (SGD, Sgd(decay=False, momentum=False), AdamW(decay=True), Follow(decay=True, length=1.5),
+                    AdamW(decay=True, rate_factor=0.25))),
         Case(lambda _: Step(GRID, SGD, partial=True), define.step, 16, on_a_grid, {}, {**RATES, "shards": SHARDS},
              step_terms(define.step)),
         Case(lambda m: Step(copied(STRIDED, m)[0], Sgd(decay=False, momentum=False), columns=copied(STRIDED, m)[1]),

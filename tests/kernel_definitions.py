@@ -478,9 +478,10 @@ def step(k: Any, g: Array, **given: Any) -> Results:
 
 
 def stepped(o: Optimizer, g: Array, factor: Array = 1.0, e: Array = 0.0, **given: Any) -> Results:
-    """An optimizer's step with the clipped gradient; e = d·e + (1 − d)·w of the new weights."""
+    """An optimizer's step with the clipped gradient and its factor of the rates; e = d·e + (1 − d)·w of new weights."""
     kind = sgd if isinstance(o, Sgd) else adamw if isinstance(o, AdamW) else follow
-    found, d = told(kind, {**given, "o": o, "g": g * factor}), given["hyper"].ema
+    rates = {name: o.rate_factor * given[name] for name in ("rate", "adam_rate") if name in given}
+    found, d = told(kind, {**given, **rates, "o": o, "g": g * factor}), given["hyper"].ema
     return {**found, "e": d * e + (1 - d) * found["w"]}
 
 

@@ -61,6 +61,7 @@ RECIPES = {
     "plain": {"momentum": 0.0, "learning_rate": 0.05},
     "adamw": {"optimizer": "adamw", "clip_norm": 0.5, "ema": 0.9, "learning_rate": 0.01},
     "muon": {"optimizer": "muon", "clip_norm": 0.5, "ema": 0.9, "learning_rate": 0.01},
+    "slow backbone": {"optimizer": "muon", "weight_decay": 0.01, "learning_rate": 0.01, "backbone_rate": 0.1},
 }
 N, BATCH = 40, 16
 SCALING = (1 / 255, -0.5)
@@ -157,6 +158,7 @@ def test_frozen_layers_keep_their_bits_on_any_number_of_threads(name: str) -> No
     same for 1, 2, 3 and 5 threads."""
     text = EVERYTHING.replace("Conv 8 3 padding=1 bias=no\n", "Freeze\nConv 8 3 padding=1 bias=no\n", 1)
     network = parse(text.replace("Pool 3 2 1\n", "Pool 3 2 1\nEnd\n", 1), name="everything")
+    network = network.with_backbone(len(network.nodes) - 1)
     some, recipe = images(network), Recipe(batch_size=BATCH, **RECIPES[name])
     frozen = {key for node in network.nodes if node.frozen for key in node.weights}
     assert len(frozen) >= 19

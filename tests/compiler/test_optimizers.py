@@ -39,7 +39,8 @@ FC 4
 """Filters that are wide, high (24×4: Muon turns them) and wide. No bias stands in front of BatchNorm: its gradient is
 zero but for rounding, and Adam would make steps of full length of that."""
 
-NET = parse(TEXT, name="net")
+NET = parse(TEXT, name="net").with_backbone(11)
+"""All layers but the last may have their own rate: filters, a matrix, biases and norms."""
 N, B = 46, 10
 """Five steps, the last over six images."""
 RNG = np.random.default_rng(0)
@@ -75,6 +76,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "clipped": {"clip_norm": 0.3},
     "not-clipped": {"clip_norm": 1e6},
     "ema": {"ema": 0.8},
+    "backbone": {"backbone_rate": 0.1, "weight_decay": 0.1, "ema": 0.8},
     "smoothing": {"label_smoothing": 0.1},
     "balanced": {"class_weights": "balanced"},
     "numbers": {"class_weights": (1.0, 2.0, 0.5, 3.0)},
@@ -105,7 +107,7 @@ def _compiled_once() -> Iterator[None]:
 
 
 def trained(kind: type[Engine], recipe: Recipe, **named: Any) -> Any:
-    check_together(recipe, N, NET.classes, filters=NET.has_filters, validation=False)
+    check_together(recipe, N, NET.classes, filters=NET.has_filters, validation=False, backbone=NET.trains_backbone)
     subject = kind(NET, SCALING, recipe, 1, **named)  # type: ignore[call-arg]  # every engine takes these four
     run_epochs(subject, recipe, 1)
     return subject

@@ -54,6 +54,7 @@ RECIPE: dict[str, Any] = {
     "clip_norm": 2.5,
     "ema": 0.5,
     "label_smoothing": 0.25,
+    "backbone_rate": 0.5,
     "class_weights": (0.5, 1.0, 2.0),
     "augment": "flip",
     "init": "he",

@@ -11,7 +11,7 @@ import pytest
 import layerline
 from layerline import engines
 from layerline.data.augment.augmentation import Augmentation
-from layerline.data.dataset import ImageSet, Split
+from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import plan_epoch
 from layerline.engines.frozen_features import FeatureEngine
@@ -23,6 +23,7 @@ from layerline.recipe import Recipe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from layerline.engines.epoch import Epoch
     from layerline.engines.interface import Engine
     from layerline.network import Network
 
@@ -36,6 +37,7 @@ CASES = {
 FROZEN = "Freeze\nConv 8 3 padding=1 bias=no\nBatchNorm\nReLU\nResidual\nConv 8 1\nEnd\nPool 2\nConv 4 3\nReLU\nEnd\n"
 HEAD = "Flat\nFC 12\nBatchNorm\nReLU\nFC classes\n"
 PLAIN = Recipe(batch_size=16, learning_rate=0.05, augment="none")
+FLIPPED = dataclasses.replace(PLAIN, augment=Augmentation(flip="random"))
 RECIPES = {
     "sgd": PLAIN,
     "adamw, averages": dataclasses.replace(PLAIN, optimizer="adamw", learning_rate=0.004, ema=0.9, weight_decay=0.01),
@@ -75,6 +77,50 @@ def test_stored_features_change_no_bit(name: str, threads: int) -> None:
     assert np.array_equal(a.probabilities, b.probabilities)
     assert np.array_equal(a.losses, b.losses)
     assert np.array_equal(stored.probabilities(DATA.test.images), b.probabilities)
+
+
+def flips_of(plan: Epoch) -> NDArray[np.int32]:
+    """Return which images an epoch flips, in the order of the images."""
+    assert plan.drawn is not None
+    return plan.drawn.moves[np.argsort(plan.order), 2]
+
+
+@pytest.mark.parametrize("flip", ["random", "alternate"])
+@pytest.mark.parametrize("text", [FROZEN + HEAD, CASES["wide convolutions"]])
+@pytest.mark.parametrize("last", [False, True])
+def test_flips_choose_among_stored_features(monkeypatch: pytest.MonkeyPatch, flip: str, text: str, last: bool) -> None:
+    """Three epochs with flips have the bits of live ones, of grayscale images and of color ones stored as H, W, C; an
+    image passes the frozen layers once as it is, and once mirrored."""
+    source = DATA.train.source
+    if last:
+        pixels = np.random.default_rng(1).integers(0, 256, (len(source.labels), 8, 8, 3), np.uint8)
+        source = ImageSet(pixels.transpose(0, 3, 1, 2), source.labels)
+    split, scaling = (
+        Split(source, DATA.train.indices),
+        Scaling((1 / 255,) * (3 if last else 1), (0.0,) * (3 if last else 1)),
+    )
+    recipe = dataclasses.replace(PLAIN, augment=Augmentation(flip=flip))
+    net = parse(text, input_shape=source.images.shape[1:], classes=10)
+    live, stored = CompiledEngine(net, scaling, recipe, 2), FeatureEngine(net, scaling, recipe, 2)
+    seen: list[int] = []
+    values = Predictor.values
+
+    def counted(self: Predictor, weights: Any, images: Any, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        seen.extend(indices.tolist())
+        return values(self, weights, images, indices)
+
+    for engine in (live, stored):
+        with monkeypatch.context() as patch:
+            patch.setattr(Predictor, "values", counted)
+            for number in (1, 2, 3):
+                engine.train(plan_epoch(recipe, split, number, 10), 0)
+    assert same(stored.state().weights, live.state().weights)
+    assert same(stored.state().optimizer, live.state().optimizer)
+    assert stored.running().loss == live.running().loss
+    flipped = np.stack([flips_of(plan_epoch(recipe, split, number, 10)) for number in (1, 2, 3)])
+    assert len(seen) == sum(len(np.unique(column)) for column in flipped.T)
+    whole = Split(source, np.arange(20))
+    assert np.array_equal(stored.evaluate(whole).losses, live.evaluate(whole).losses)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -117,7 +163,7 @@ def test_a_stop_among_features_ends_the_call_and_nothing_is_lost(monkeypatch: py
     plan = plan_epoch(PLAIN, DATA.train, 1, 10)
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "values", stopping)
-        patch.setattr("layerline.engines.frozen_features.WORK", 1)
+        patch.setattr("layerline.engines.feature_store.WORK", 1)
         assert engine.train(plan, 0) == 0
     done = 0
     while done < PLAIN.steps(len(DATA.train)):
@@ -148,12 +194,14 @@ def test_other_frozen_weights_give_other_features() -> None:
     [
         pytest.param(FROZEN + HEAD, PLAIN, True, id="frozen part, no augmentation"),
         pytest.param(FROZEN + HEAD, dataclasses.replace(PLAIN, augment=Augmentation(shift=1)), False, id="augmented"),
+        pytest.param("Freeze\nConv 8 3\nGlobalPool\nEnd\nFlat\nFC 10\n", FLIPPED, True, id="flipped"),
+        pytest.param("Freeze\nConv 9 3\nGlobalPool\nEnd\nFlat\nFC 10\n", FLIPPED, False, id="flipped, and larger"),
         pytest.param(HEAD, PLAIN, False, id="nothing frozen"),
         pytest.param("Freeze\nConv 8 3\nEnd\nFlat\nFC 10\n", PLAIN, False, id="larger than the image"),
     ],
 )
 def test_features_are_stored_if_they_are_constant_and_small(text: str, recipe: Recipe, stored: bool) -> None:
-    """They are stored if nothing changes the images, and as float32 they take at most the bytes of the pixels."""
+    """They are stored if at most flips change the images, and as float32 they take at most the bytes of the pixels."""
     assert engines.stores_features(network(text), recipe) is stored
 
 
@@ -174,7 +222,7 @@ def test_old_sets_are_forgotten_and_models_store_no_features() -> None:
     assert isinstance(engine, FeatureEngine)
     for _ in range(6):
         engine.evaluate(Split(ImageSet(DATA.train.images, DATA.train.labels), np.arange(len(DATA.train))))
-    assert len(engine._found) == 4
+    assert len(engine._store._found) == 4
     model = layerline.Model(network(), DATA.classes, DATA.scaling, engine.state().weights)
     model.predict(DATA.train.images)
     assert isinstance(model.engine_with_weights(), CompiledEngine)

@@ -49,6 +49,7 @@ ALONE: dict[str, Any] = {
     "clip_norm": (0.0, -1.0, 2e9, "off"),
     "ema": (0.0, 1.0, "on"),
     "label_smoothing": (1.0, -0.1),
+    "backbone_rate": (0.0, -0.5, 1.5, "none"),
     "class_weights": ("balance", "1,x", ("1", "x"), (1.0, 0.0), (1.0, float("nan")), (1.0, True, -1.0), 3),
     "augment": (3,),
     "init": ("kaiming", "xavie"),
@@ -76,6 +77,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "one-cycle with warm-up": {"schedule": "one-cycle", "warmup": 1.0},
     "warm-up of the whole run": {"warmup": 3.0, "epochs": 3},
     "patience without validation": {"patience": 3, "validation": False},
+    "a rate of no backbone": {"backbone_rate": 0.1},
     "too few class weights": {"class_weights": (1.0, 2.0)},
     "too many class weights": {"class_weights": (1.0, 2.0, 3.0, 4.0)},
 }
@@ -91,6 +93,7 @@ FINE: dict[str, dict[str, Any]] = {
     "one-cycle of three steps": {"schedule": "one-cycle", "epochs": 3, "batch_size": 100},
     "warm-up of nearly all": {"warmup": 2.9, "epochs": 3},
     "warm-up where time decides": {"warmup": 20.0, "within": "5m"},
+    "a rate of a backbone": {"backbone_rate": 0.1, "backbone": True},
     "class weights": {"class_weights": ("1", "2", "0.5")},
     "class weights as text": {"class_weights": "1,2,0.5"},
     "a word in a list": {"class_weights": ("sqrt",)},
@@ -107,8 +110,10 @@ FINE: dict[str, dict[str, Any]] = {
 }
 
 
-def check(filters: bool = True, images: int = 100, validation: bool = True, **values: Any) -> None:
-    check_together(Recipe(**values), images, 3, filters=filters, validation=validation)
+def check(
+    filters: bool = True, images: int = 100, validation: bool = True, backbone: bool = False, **values: Any
+) -> None:
+    check_together(Recipe(**values), images, 3, filters=filters, validation=validation, backbone=backbone)
 
 
 def test_every_refusal_has_its_message(golden: Callable[[str, str], None]) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import statistics
-import subprocess
-import sys
-import time
 import tomllib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import small_data
+from series_commands import call, command, filled, interrupted
 
 from layerline.runs import predictions, saved
 from layerline.runs.fold_runs import FoldRuns
@@ -25,28 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
 FILES = ("folds.json", "predictions.npz", "report.html", "result.json")
-OPTIONS = ["--data", "bands.npz", "--lr", "0.02", "--threads", "1"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "net.cnn").write_text(NET)
-    data = small_data.images(200)
-    rng = np.random.default_rng(0)
-    x = data.images[:, 0] // 3 + rng.integers(0, 150, data.images[:, 0].shape, np.uint8)
-    np.savez(tmp_path / "bands.npz", x=x, y=data.labels)
-    return tmp_path
-
-
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "layerline", *arguments]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
-
-
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(folder, "train", "net.cnn", *OPTIONS, *arguments)
+    return filled(tmp_path)
 
 
 def test_every_image_is_predicted_by_the_run_without_it(folder: Path, golden: Callable[[str, str], None]) -> None:
@@ -191,22 +170,8 @@ def test_mistakes_write_nothing(folder: Path, arguments: list[str], message: str
 
 def test_ctrl_c_keeps_the_finished_folds(folder: Path) -> None:
     """In the third of four: it is stopped, none is begun, and the files are about the images of the first two."""
-    more = ["--epochs", "1500", "--batch-size", "4", "--folds", "4", "--out", "mine"]
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "layerline", "train", "net.cnn", *OPTIONS, *more],
-        cwd=folder,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until = time.monotonic() + 90
-    history = folder / "mine" / "fold-3" / "history.jsonl"
-    while time.monotonic() < until and process.poll() is None and not (history.exists() and history.read_text()):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
+    code, output, errors = interrupted(folder, "mine/fold-3", "--folds", "4", "--out", "mine")
+    assert (code, errors) == (130, "")
     assert "stopped: 2 of 4 training runs finished; the means cover only these" in output
     assert "out-of-fold: 100 of 200 images" in output
     written = json.loads((folder / "mine" / "folds.json").read_text())

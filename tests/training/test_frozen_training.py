@@ -36,6 +36,7 @@ HEAD = "Flat\nFC 8\nBatchNorm\nReLU\nFC classes\n"
 RECIPES = {
     "adamw": Recipe(epochs=3, batch_size=16, learning_rate=0.01, optimizer="adamw", ema=0.9, clip_norm=1.0),
     "sgd": Recipe(epochs=3, batch_size=16, learning_rate=0.01, momentum=0.9, weight_decay=0.1),
+    "slow backbone": Recipe(epochs=3, batch_size=16, learning_rate=0.1, backbone_rate=0.1, weight_decay=0.1),
 }
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import statistics
-import subprocess
-import sys
-import time
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import small_data
+from series_commands import NET, call, command, filled, interrupted
 
 import layerline
 from layerline.errors import DivergedError, RecipeError
@@ -27,37 +24,16 @@ if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.training.prepared import Prepared
 
-NET = "Conv 4 3 1 1\nReLU\nPool 2\nFlat\nFC classes\n"
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "net.cnn").write_text(NET)
-    data = small_data.images(200)
-    rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "bands.npz",
-        x=data.images[:, 0] // 3 + rng.integers(0, 150, data.images[:, 0].shape, np.uint8),
-        y=data.labels,
-    )
-    return tmp_path
+    return filled(tmp_path)
 
 
 def network(data: Dataset) -> layerline.Network:
     return layerline.parse(NET, data)
-
-
-OPTIONS = ["--data", "bands.npz", "--lr", "0.02", "--threads", "1"]
-
-
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "layerline", *arguments]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
-
-
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command(folder, "train", "net.cnn", *OPTIONS, *arguments)
 
 
 def test_each_seed_is_the_training_alone() -> None:
@@ -194,25 +170,24 @@ def test_divergence_is_told(folder: Path) -> None:
 
 def test_ctrl_c_summarizes_what_is_finished(folder: Path) -> None:
     """After the second of five trainings: the running one is stopped, none is begun, the means are of the two."""
-    more = ["--epochs", "1500", "--batch-size", "4", "--seeds", "5", "--out", "mine"]
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "layerline", "train", "net.cnn", *OPTIONS, *more],
-        cwd=folder,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until = time.monotonic() + 90
-    history = folder / "mine" / "seed-2" / "history.jsonl"
-    while time.monotonic() < until and process.poll() is None and not (history.exists() and history.read_text()):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
+    code, output, errors = interrupted(folder, "mine/seed-2", "--seeds", "5", "--out", "mine")
+    assert (code, errors) == (130, "")
     assert "stopped: 2 of 5 training runs finished; the means cover only these" in output
     written = json.loads((folder / "mine" / "seeds.json").read_text())
     assert (written["finished"], written["stopped"]) == ([0, 1], 2)
     assert len(written["validation_loss"]["values"]) == 2
     assert json.loads((folder / "mine" / "seed-2" / "ending.json").read_text())["ended"] == "stopped"
     assert not (folder / "mine" / "seed-3").exists()
+
+
+def test_ctrl_c_between_two_trainings_ends_the_series(tmp_path: Path) -> None:
+    """A signal that arrives when no training runs: none is begun, and the summary is of those before."""
+    data = small_data.dataset(60)
+    found = layerline.train_seeds(
+        network(data), data, seeds=4, out=tmp_path / "a", on_run=lambda _: signal.raise_signal(signal.SIGINT), **QUICK
+    )
+    assert (list(found.runs), found.stopped) == ([0], signal.SIGINT)
+    written = json.loads((tmp_path / "a" / "seeds.json").read_text())
+    assert (written["finished"], written["stopped"]) == ([0], 2)
+    assert not (tmp_path / "a" / "seed-1").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

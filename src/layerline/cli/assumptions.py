@@ -86,7 +86,8 @@ def _start(prepared: Prepared, start: Start) -> str:
     if prepared.resumed is not None:
         return f"started with the weights from {display.name(start.text, 200)}"
     if start.title is not None:
-        return f"pretrained weights of {start.title}; {', '.join(start.fresh)} starts with random weights"
+        fresh = ", ".join(node.label for node in start.fresh(prepared.network))
+        return f"pretrained weights of {start.title}" + (fresh and f"; {fresh} starts with random weights")
     more = display.counted(prepared.recipe.epochs, "more epoch")
     epochs = "" if prepared.recipe.within is not None else f"; {more}"
     return f"weights from {display.name(start.text, 200)}: the optimizer starts anew{epochs}"
@@ -135,6 +136,7 @@ _CURVES: Final = {
     "constant": "",
 }
 _EXTRA: Final = {
+    "backbone_rate": "times {} before the head",
     "warmup": "warmup of {} epochs",
     "nesterov": "Nesterov",
     "exact": "exact convolutions",

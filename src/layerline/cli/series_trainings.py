@@ -156,7 +156,7 @@ class _Start:
         rows = _Rows(self._terminal, self._output, trainings.found, spread)
         rows.begin(self._word, text)
         try:
-            found = trainings.run(rows.watch, rows.ended)
+            found = trainings.run(rows.watch, rows.ended, self._interrupt)
         except UnwrittenError:
             rows.end(trainings.found, folder.given, Finished())
             raise

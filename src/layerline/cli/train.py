@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="train N times, each time testing on another fold: cross-validation for some hundreds of images",
 )
-@options(("learning_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
+@options(("learning_rate", "backbone_rate", "schedule", "warmup", "step_epochs", "step_factor"), "Learning rate")
 @options(
     ("optimizer", "momentum", "nesterov", "beta1", "beta2", "eps", "weight_decay", "decay", "clip_norm", "ema"),
     "Optimizer",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from typing import TYPE_CHECKING, final
 
 from layerline.cli.screen import bottom_line
 from layerline.training import Watcher
-from layerline.training.feature_trials import available, hint, suits
+from layerline.training.feature_trials import chosen, suits
 from layerline.training.prepared import prepare_experiment
-from layerline.training.trials import best_of, trial
+from layerline.training.warm_start import pretrained_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from layerline.cli.screen import Screen
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
+    from layerline.network.pretrained import Pretrained
     from layerline.training import Interrupt, Progress
     from layerline.training.prepared import Prepared
 
@@ -45,28 +44,16 @@ def prepared_of(
 
     data: loaded for the experiment as it is. load: loads the images for another network. Raises UserError.
     """
-    began = time.perf_counter()
-    scratch = prepare_experiment(experiment, experiment.network(data), data, screen.waiting)
-    spent = time.perf_counter() - began
+
+    def scratch() -> Prepared:
+        return prepare_experiment(experiment, experiment.network(data), data, screen.waiting)
+
+    def features(found: Pretrained) -> Callable[[], Prepared]:
+        other = experiment.with_features_of(found.name)
+        images = load(other)
+        network = other.network(images)
+        return lambda: prepare_experiment(other, network, images, screen.waiting, pretrained_start(found, network))
+
     if not suits(experiment, data):
-        return scratch
-    name = available()
-    if name is None:
-        return dataclasses.replace(scratch, reasons={**scratch.reasons, "network": hint()})
-    other = experiment.with_features_of(name)
-    images = load(other)
-    began = time.perf_counter()
-    features = prepare_experiment(other, other.network(images), images, screen.waiting)
-    first = features.engine.state()
-    if data.validation is None:
-        reason = f"without a validation set, {name} was chosen without trying a network from scratch"
-        return dataclasses.replace(features, reasons={**features.reasons, "network": reason})
-    trials = []
-    for each, seconds in ((features, time.perf_counter() - began), (scratch, spent)):
-        done = trial(each, _Trying(screen, each.network.name), interrupt, seconds)
-        if interrupt.signal is not None:  # the run of the features then stops before its first step, and can be resumed
-            features.engine.set_state(first)
-            features.engine.reset_running()
-            return features
-        trials += [] if done is None else [done]
-    return best_of(trials) if trials else features
+        return scratch()
+    return chosen(scratch, features, lambda name: _Trying(screen, name), interrupt)

@@ -45,6 +45,8 @@ class TrainedTensor:
     gradient: Buffer
     kind: Kind
     grid: Grid
+    backbone: bool
+    """Whether it is one of the backbone's, which has its own learning rate."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Builder:
                 slot: Buffer(f"{slot}_{buffer}", capacity(grid.size), Per.ONCE) for slot in self.task.slot_names(kind)
             }
             self.tensors[name] = Tensor(name, homes, tuple(slots.items()), gradient)
-            self.trained[name] = TrainedTensor(self.tensors[name], gradient, kind, grid)
+            self.trained[name] = TrainedTensor(self.tensors[name], gradient, kind, grid, node.backbone)
         return tuple(home for home, _ in homes)
 
     def step(self, name: str, filters: Filters | None = None) -> None:

@@ -99,7 +99,7 @@ def _keep(folder: PrivateFolder, key: bytes, code: bytes) -> None:
         finally:
             part.drop()
         folder.tidy(now)
-        _remove_old(folder.path, name)
+        folder.limit(ENDING, LIMIT, name)
 
 
 def _folder() -> PrivateFolder | None:
@@ -134,17 +134,3 @@ def _distrust(path: Path, error: OSError) -> None:
             f"{place}: cached machine code is not used: {error.strerror}; the network was compiled again\n"
             f"  help: remove it, or set {VARIABLE}=no"
         )
-
-
-def _remove_old(folder: Path, latest: str) -> None:
-    """Remove the least recently used files, but not the latest, until all together fit in LIMIT. Raises OSError."""
-    with os.scandir(folder) as entries:
-        files = [(entry.stat(follow_symlinks=False), entry) for entry in entries if entry.name.endswith(ENDING)]
-    total = sum(found.st_size for found, _ in files)
-    for found, entry in sorted(files, key=lambda file: file[0].st_mtime_ns):
-        if total <= LIMIT:
-            return
-        if entry.name != latest:
-            with contextlib.suppress(OSError):
-                Path(entry.path).unlink()
-            total -= found.st_size

@@ -63,11 +63,14 @@ class Task:
     objective: Objective = CROSS_ENTROPY
     augmented: Steps | None = None
     """The augmentation applied while images are loaded."""
+    backbone_rate: float = 1.0
+    """The learning rate of the backbone, as a factor."""
 
-    def optimizer_for(self, kind: Kind) -> Optimizer:
-        """Return the optimizer for a kind of tensor."""
-        spared = kind is Kind.PLAIN and self.decay_weights_only
-        return dataclasses.replace(self.optimizer, decay=False) if spared else self.optimizer
+    def optimizer_for(self, kind: Kind, *, backbone: bool = False) -> Optimizer:
+        """Return the optimizer for a kind of tensor. backbone: whether it is one of `Node.backbone`."""
+        decay = self.optimizer.decay and not (kind is Kind.PLAIN and self.decay_weights_only)
+        factor = self.backbone_rate if backbone else 1.0
+        return dataclasses.replace(self.optimizer, decay=decay, rate_factor=factor)
 
     def slot_names(self, kind: Kind) -> tuple[str, ...]:
         """Return the names of the optimizer slots of a kind of parameter."""
@@ -88,6 +91,7 @@ def task_of(recipe: Recipe, *, training: bool = True, **images: Any) -> Task:
         muon=recipe.optimizer == "muon",
         objective=Objective(recipe.label_smoothing > 0, recipe.class_weights is not None),
         exact=recipe.exact,
+        backbone_rate=recipe.backbone_rate,
         augmented=None if augmentation is None else augmentation.steps,
         **images,
     )

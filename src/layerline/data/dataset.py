@@ -16,6 +16,7 @@ from layerline.errors.python_terms import in_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -58,6 +59,8 @@ class ImageSet:
     """Whether the images are files that were read with all 16 bits: `maximum` is then the largest value found."""
     near: NearCopies | None = None
     """The near copies among the images, if they were looked for."""
+    cache: Path | None = None
+    """The folder where results computed from the images may be cached, if there is one."""
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layerline.data.part import SourceArrays, SplitName
+    from layerline.data.photos.cache import Cache
     from layerline.data.photos.image_options import ImageOptions
     from layerline.data.photos.sizing import Sizing
     from layerline.data.splitting import Share
@@ -117,7 +118,7 @@ class _Checked:
 
 def _loaded(parts: SourceArrays, wanted: SplitOptions, images: ImageOptions, normalize: str) -> Dataset:
     """Return the data set of a source, checked and split. Raises DataError."""
-    sets, names, maximum, notes = _settled(parts)
+    sets, names, maximum, notes = _settled(parts, images.cache)
     if images.group_by is not None:
         sets = _grouped(sets, images.group_by)
     known = {split: part.images.known.digest for split, part in parts.splits.items() if part.images.known is not None}
@@ -214,12 +215,13 @@ def _near_grouped(sets: Sets, last_for_test: int, wanted: SplitOptions, images: 
     )
 
 
-def _settled(parts: SourceArrays) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
+def _settled(parts: SourceArrays, cache: Cache | None) -> tuple[Sets, tuple[str, ...], float, tuple[str, ...]]:
     """Return images and labels of each split, checked against each other, class names, maximum and notes."""
+    folder = None if cache is None else cache.folder
     images, maximum, notes = pixels.settle({split: part.images for split, part in parts.splits.items()}, parts.maximum)
     targets, names = classes_of.settle(parts.splits, parts.classes)
     sets = {
-        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups, parts.deep)
+        split: ImageSet(images[split], targets[split], maximum, part.names, part.groups, parts.deep, cache=folder)
         for split, part in parts.splits.items()
     }
     if len(names) < 2:

@@ -68,12 +68,13 @@ def make(
 def stores_features(network: Network, recipe: Recipe) -> bool:
     """Whether a training should store features: they exist, are the same in every epoch, and no larger than images.
 
-    As float32 they must take no more bytes than the pixels of the images.
+    As float32 they must take no more bytes than the pixels of the images. With flips there are those of two images.
     """
-    end = network.frozen_end
-    if not end or recipe.augment is not None:
+    end, augment = network.frozen_end, recipe.augment
+    if not end or (augment is not None and not augment.only_flips):
         return False
-    return 4 * math.prod(network.nodes[end - 1].shape) <= math.prod(network.input_shape)
+    versions = 1 if augment is None else 2
+    return 4 * versions * math.prod(network.nodes[end - 1].shape) <= math.prod(network.input_shape)
 
 
 def _made(

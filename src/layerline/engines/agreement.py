@@ -23,6 +23,7 @@ def checked(network: Network, data: Dataset, recipe: Recipe) -> Network:
         *(recipe, len(data.train), len(data.classes)),
         filters=network.has_filters,
         validation=data.validation is not None,
+        backbone=network.trains_backbone,
     )
     if recipe.augment is not None:
         recipe.augment.check(data.shape)

@@ -79,7 +79,7 @@ class TorchEngine(Engine):
         self.set_running(Running(0.0, np.zeros((3, network.classes), np.int64)))
         self._classes = network.classes
         self._load_weights(initial_weights(network, recipe.seed, recipe.init))
-        self._steps = TorchSteps(self._module, recipe)
+        self._steps = TorchSteps(self._module, recipe, network.rate_factors(recipe.backbone_rate))
 
     def prepare(self, images: ImageSet) -> None:
         """Copy the images to the device. Raises UserError if its memory is too small."""

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from layerline.recipe import Recipe
@@ -31,9 +33,12 @@ MATCH_ADAM: Final = 0.2
 class TorchSteps:
     """The optimizer of a recipe for the trained parameters of a module, with its state."""
 
-    def __init__(self, module: nn.Module, recipe: Recipe) -> None:
-        """Create the optimizer state: zeros, and copies of the parameters if the recipe has averages."""
-        self._recipe = recipe
+    def __init__(self, module: nn.Module, recipe: Recipe, factors: Mapping[str, float]) -> None:
+        """Create the optimizer state: zeros, and copies of the parameters if the recipe has averages.
+
+        factors: of each parameter's learning rate, by the parameter's name.
+        """
+        self._recipe, self._factors = recipe, factors
         self._parameters = {name: each for name, each in module.named_parameters() if each.requires_grad}
         muon = recipe.optimizer == "muon"
         self._filters = [name for name in _filters(module) if muon and name in self._parameters]
@@ -72,13 +77,13 @@ class TorchSteps:
             nn.utils.clip_grad_norm_(list(self._parameters.values()), self._recipe.clip_norm)
         if self._optimizer is not None:
             for group in self._optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             for state in self._optimizer.state.values():
                 if "step" in state:
                     state["step"].fill_(t - 1)
             self._optimizer.step()
         for name in self._filters:
-            self._muon(name, rate)
+            self._muon(name, rate * self._factors[name])
         d = self._recipe.ema
         if d is not None:
             for name, average in self.averages.items():
@@ -86,7 +91,10 @@ class TorchSteps:
 
     def _made(self, names: list[str]) -> torch.optim.Optimizer:
         r = self._recipe
-        groups = [{"params": [self._parameters[name]], "weight_decay": self._decay(name)} for name in names]
+        groups = [
+            {"params": [self._parameters[name]], "weight_decay": self._decay(name), "factor": self._factors[name]}
+            for name in names
+        ]
         if r.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=0.0, momentum=r.momentum, nesterov=r.nesterov and r.momentum > 0)
         return torch.optim.AdamW(groups, lr=0.0, betas=(r.beta1, r.beta2), eps=r.eps)

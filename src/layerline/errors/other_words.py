@@ -24,6 +24,7 @@ _CALLED: Final = {
     "batch-size": "b batch-sz mini-batch-size minibatch-size train-batch-size per-device-train-batch-size batch bs",
     "learning-rate": "lr lr0 initial-lr init-lr base-lr max-lr lr-max eta initial-learning-rate learn-rate",
     "schedule": "scheduler lr-scheduler lr-schedule sched lr-policy lr-scheduler-type",
+    "backbone-rate": "backbone-lr lr-backbone lr-mult",
     "warmup": "warmup-epochs lr-warmup-epochs",
     "step-epochs": "step-size lr-step-size decay-epochs",
     "step-factor": "gamma lr-gamma decay-rate",

@@ -113,7 +113,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("exclude", "data", "text", "NAMES", "image files to skip: *_mask.png,old [none]"),
     Option("skip_bad", "data", "number", "FRACTION", "skip unusable files and labels, up to this fraction [0]"),
-    Option("cache", "data", "text", "DIR", "cache folder for large sets of decoded images, or no [your user cache]"),
+    Option(
+        "cache",
+        "data",
+        "text",
+        "DIR",
+        "cache folder for large sets of decoded images and for pretrained features, or no [your user cache]",
+    ),
     Option(
         "allow", "data", "list", "KINDS", "proceed despite these findings, such as leak,mask: docs/data-check.md [none]"
     ),
@@ -131,6 +137,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("patience", "train", "count", "N", "early stopping: stop after N epochs without improvement", NONE),
     Option("batch_size", "train", "whole", "N", "batch size", CHOSEN),
     Option("learning_rate", "train", "number", "RATE", "highest learning rate", CHOSEN, also=("--lr",)),
+    Option(
+        "backbone_rate",
+        "train",
+        "number",
+        "FACTOR",
+        "learning rate multiplier of trained layers before the head, if they are pretrained; 0.1 with --unfreeze",
+        _R.backbone_rate,
+    ),
     Option("schedule", "train", "text", "NAME", f"learning rate schedule: {_or(SCHEDULES)}", CHOSEN),
     Option("warmup", "train", "number", "EPOCHS", "epochs of linear warmup", _R.warmup),
     Option("step_epochs", "train", "share", "EPOCHS", "--schedule step: epochs between steps", NONE),
@@ -163,7 +177,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "train",
         "whole",
         "N",
-        "train the last N frozen convolutions or blocks as well, with a low --learning-rate",
+        "train the last N frozen convolutions or blocks as well, at --backbone-rate",
         NONE,
     ),
     Option(

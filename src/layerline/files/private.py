@@ -100,6 +100,22 @@ class PrivateFolder:
                     if path.lstat().st_mtime_ns < now - _OLD:
                         path.unlink()
 
+    def limit(self, ending: str, most: int, latest: str) -> None:
+        """Remove the least recently used files with this ending until all together fit in `most` bytes. Raises OSError.
+
+        latest: the name of a file that stays.
+        """
+        with os.scandir(self.path) as entries:
+            files = [(entry.stat(follow_symlinks=False), entry) for entry in entries if entry.name.endswith(ending)]
+        total = sum(found.st_size for found, _ in files)
+        for found, entry in sorted(files, key=lambda file: file[0].st_mtime_ns):
+            if total <= most:
+                return
+            if entry.name != latest:
+                with contextlib.suppress(OSError):
+                    Path(entry.path).unlink()
+                total -= found.st_size
+
     def time(self) -> int:
         """Return the time, in nanoseconds, of the file system that the folder is or will be on. Raises OSError."""
         there = next(path for path in (self.path, *self.path.parents) if os.path.lexists(path))

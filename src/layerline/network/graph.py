@@ -35,6 +35,8 @@ class Node:
     """Its line in the file, from 1."""
     frozen: bool = False
     """Whether it is in a Freeze, and so is everything before it: a training computes it as a prediction does."""
+    backbone: bool = False
+    """Whether it comes before the head of a network that starts with trained weights: it has its own learning rate."""
 
     @property
     def weights(self) -> dict[str, Weight]:
@@ -54,6 +56,11 @@ class Node:
         """Return the number of its weights that would be trained if the layer were not frozen."""
         weights = self.layer.weights(*self.input_shapes)
         return sum(weight.size for weight in weights if weight.trained) if self.frozen else 0
+
+    @property
+    def label(self) -> str:
+        """Return the layer as in the network file, with its line: `FC 10 (line 9)`."""
+        return f"{self.layer} (line {self.line})"
 
     @property
     def multiply_adds(self) -> int:
@@ -94,6 +101,25 @@ class Network:
     def has_filters(self) -> bool:
         """Return whether a layer has filters that are trained."""
         return any(node.layer.has_filters and not node.frozen for node in self.nodes)
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Return whether a layer of the backbone is trained."""
+        return any(node.backbone and node.parameters for node in self.nodes)
+
+    def with_backbone(self, count: int) -> Network:
+        """Return the network with its first `count` nodes as the backbone."""
+        nodes = tuple(dataclasses.replace(node, backbone=node.index < count) for node in self.nodes)
+        return dataclasses.replace(self, nodes=nodes)
+
+    def rate_factors(self, backbone: float) -> dict[str, float]:
+        """Return the factor of each trained weight's learning rate, by name. backbone: that of the backbone's."""
+        return {
+            name: backbone if node.backbone else 1.0
+            for node in self.nodes
+            for name, weight in node.weights.items()
+            if weight.trained
+        }
 
     @property
     def parameter_count(self) -> int:

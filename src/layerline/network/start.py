@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.layers import Weight
-    from layerline.network.graph import Network
+    from layerline.network.graph import Network, Node
 
 
 @final
@@ -37,8 +37,17 @@ class Start:
     """The class of the PyTorch module that the weights are from (`from_torch`)."""
     title: str | None = None
     """What the weights are, if they are pretrained ones: `EfficientNet-Lite0 (ImageNet)`."""
-    fresh: tuple[str, ...] = ()
-    """The layers of the network that start with random weights, by their lines: `FC classes (line 9)`."""
+    head: int | None = None
+    """The index of the first node that starts with random weights, as do all after it; None: there is none."""
+
+    def fresh(self, network: Network) -> tuple[Node, ...]:
+        """Return the layers with weights that start with random ones."""
+        return () if self.head is None else tuple(node for node in network.nodes[self.head :] if node.weights)
+
+    def backbone(self, network: Network) -> int:
+        """Return how many nodes come before the head: the layers that are new, or else the last one with weights."""
+        last = next((node.index for node in reversed(network.nodes) if node.weights), 0)
+        return last if self.head is None else self.head
 
     @property
     def text(self) -> str:

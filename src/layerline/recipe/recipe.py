@@ -43,6 +43,8 @@ class Recipe:
     """Early stopping: stop after this many epochs without a better one."""
     batch_size: int = 64
     learning_rate: float = 0.05
+    backbone_rate: float = 1.0
+    """Factor of the learning rate for trained layers that start with trained weights, before the head."""
     schedule: str = "linear"
     warmup: float = 0.0
     """Epochs of linear warmup of the learning rate."""
@@ -83,6 +85,7 @@ class Recipe:
         checks.whole("batch-size", self.batch_size, 1, 2**31 - 1)
         checks.whole("seed", self.seed, 0, 2**64 - 1)
         checks.number("learning-rate", self.learning_rate, low=0.0, high=1e6, open_low=True)
+        checks.number("backbone-rate", self.backbone_rate, low=0.0, high=1.0, open_low=True)
         checks.number("warmup", self.warmup, low=0.0, high=1e6)
         checks.number("step-epochs", self.step_epochs, low=0.0, high=1e6, open_low=True, none=True)
         checks.number("step-factor", self.step_factor, low=0.0, high=1.0, open_low=True)

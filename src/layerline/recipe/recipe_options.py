@@ -22,6 +22,7 @@ class RecipeOptions(TypedDict, total=False):
     batch_size: int
     learning_rate: float
     lr: float
+    backbone_rate: float
     schedule: Literal["linear", "constant", "cosine", "one-cycle", "step"]
     warmup: float
     step_epochs: float | Nothing

@@ -22,15 +22,24 @@ def check_epochs(given: Mapping[str, Any]) -> None:
         raise RecipeError("--within determines the number of epochs, but --epochs sets it too", "omit one of them")
 
 
-def check_together(recipe: Recipe, images: int, classes: int, *, filters: bool, validation: bool) -> None:
+def check_together(
+    recipe: Recipe, images: int, classes: int, *, filters: bool, validation: bool, backbone: bool = False
+) -> None:
     """Raise RecipeError if values contradict each other, the network or the data.
 
     images: training images. filters: whether the network has any. validation: whether there is a validation set.
+    backbone: whether layers of a backbone are trained.
     """
     _check_optimizer(recipe, filters=filters)
     _check_schedule(recipe, images)
     if recipe.patience is not None and not validation:
         raise RecipeError("--patience needs a validation set to find the best epoch", "use --validation 0.1")
+    if recipe.backbone_rate != 1 and not backbone:
+        raise RecipeError(
+            f"--backbone-rate {recipe.backbone_rate:g} has no effect: no layer before the head starts with trained "
+            "weights and is trained further",
+            "omit it, or move the `End` of the Freeze up",
+        )
     if isinstance(recipe.class_weights, tuple) and len(recipe.class_weights) != classes:
         raise RecipeError(
             f"--class-weights has {len(recipe.class_weights)} numbers for {classes} classes",

@@ -43,8 +43,8 @@ DEFAULT_NETWORK: Final = "Flat\nFC 32\nReLU\nFC classes\nSoftmax\n"
 """The network if none is specified."""
 DTYPES: Final = (np.float32, np.uint8)
 """The types kept as they are; everything else is converted to the first."""
-RECIPE: Final = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
-"""The parameters passed to the recipe; its seed is `random_state`."""
+RECIPE: Final = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "backbone_rate"))
+"""The parameters passed to the recipe; its seed is `random_state`. No estimator starts with trained weights."""
 
 
 @final

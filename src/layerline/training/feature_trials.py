@@ -1,15 +1,24 @@
-"""TRAIN: when a network with pretrained features is worth trying, and which one there is."""
+"""TRAIN: when pretrained features are worth trying, which there are, and the choice between them and a preset."""
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from typing import TYPE_CHECKING, Final
 
 from layerline.experiment.options import DATA_KEYS
 from layerline.network import pretrained
+from layerline.training.trials import best_of, trial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
+    from layerline.network.pretrained import Pretrained
+    from layerline.training.interrupt import Interrupt
+    from layerline.training.prepared import Prepared
+    from layerline.training.watch import Watcher
 
 SMALLEST: Final = 96
 """Pixels of the shorter side of photos that pretrained features are for; smaller images are nothing like photos."""
@@ -26,9 +35,9 @@ def suits(experiment: Experiment, data: Dataset) -> bool:
     return photos and open_choice and experiment.cuts.get("gray") is not True
 
 
-def available() -> str | None:
-    """Return the name of a backbone whose weights are on this machine; None if there is none. Raises UserError."""
-    return next((name for name in pretrained.BACKBONES if pretrained.find(name) is not None), None)
+def available() -> Pretrained | None:
+    """Return the first backbone whose weights are on this machine; None if there is none. Raises UserError."""
+    return next((found for name in pretrained.BACKBONES if (found := pretrained.find(name)) is not None), None)
 
 
 def hint() -> str:
@@ -38,3 +47,45 @@ def hint() -> str:
         "with few photos, pretrained features are usually far better (clothing, 27 photos per class: 0.80 of the "
         f"validation images instead of 0.30): {pretrained.how_to_get(first)}"
     )
+
+
+def chosen(
+    scratch: Callable[[], Prepared],
+    features: Callable[[Pretrained], Callable[[], Prepared]],
+    watch: Callable[[str], Watcher],
+    interrupt: Interrupt,
+) -> Prepared:
+    """Return the training of a network from scratch or of a head on pretrained features: the better on validation.
+
+    Both are trained completely. scratch: prepares the first. features: loads the images for a backbone, and returns
+    what prepares the second. watch: returns the watcher of a trial, by its network's name. If a signal
+    arrives, it is that of the features, with its initial weights.
+    """
+    plain, found = _timed(scratch), available()
+    if found is None:
+        return _because(plain[0], hint())
+    head = _timed(features(found))
+    if plain[0].data.validation is None:
+        return _because(
+            head[0], f"without a validation set, {found.name} was chosen without trying a network from scratch"
+        )
+    first, trials = head[0].engine.state(), []
+    with interrupt:
+        for each, seconds in (head, plain):
+            done = trial(each, watch(each.network.name), interrupt, seconds)
+            if interrupt.signal is not None:  # the run then stops before its first step, and can be resumed
+                head[0].engine.set_state(first)
+                head[0].engine.reset_running()
+                return head[0]
+            trials += [] if done is None else [done]
+    return best_of(trials) if trials else head[0]
+
+
+def _timed(prepare: Callable[[], Prepared]) -> tuple[Prepared, float]:
+    """Return a prepared training, and how many seconds that took."""
+    began = time.perf_counter()
+    return prepare(), time.perf_counter() - began
+
+
+def _because(prepared: Prepared, reason: str) -> Prepared:
+    return dataclasses.replace(prepared, reasons={**prepared.reasons, "network": reason})

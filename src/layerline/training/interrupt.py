@@ -31,7 +31,8 @@ class Interrupt:
         self._leaving = False
 
     def __enter__(self) -> Self:
-        """Install the handlers: all of them or, if interrupted, none."""
+        """Install the handlers: all of them or, if interrupted, none. A signal received before stays recorded."""
+        self._leaving = False
         if threading.current_thread() is not threading.main_thread():
             return self
         with contextlib.ExitStack() as taken:

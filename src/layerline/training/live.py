@@ -79,6 +79,11 @@ class Live(Watcher):
         self._draw()
         return False
 
+    def replayed(self, history: Sequence[EpochRow]) -> None:
+        """Draw the curves of a trial that the training continues."""
+        self._history.extend(history)
+        self._draw()
+
     def ended(self) -> None:
         """Display that the training has finished."""
         self._line = f"finished: {display.counted(len(self._history), 'epoch')}"

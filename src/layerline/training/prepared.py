@@ -131,7 +131,8 @@ def prepare(
     """
     check_images(network, data)  # while it is known where the network is from
     check_trained(network)
-    start, network = start or network.start, dataclasses.replace(network, start=None)
+    start = start or network.start
+    network = dataclasses.replace(network, start=None).with_backbone(0 if start is None else start.backbone(network))
     _check_frozen(network, start)
     _check_scaling(start, data)
     if allow is not None:
@@ -164,12 +165,15 @@ def prepare(
 
 def _check_frozen(network: Network, start: Start | None) -> None:
     """Raise NetworkError if frozen layers would keep random weights."""
-    first = next((node for node in network.nodes if node.frozen_parameters), None)
-    if first is not None and start is None:
+    fresh = network.nodes if start is None else start.fresh(network)
+    first = next((node for node in fresh if node.frozen_parameters), None)
+    if first is not None:
         raise network.refusal(
             first,
             "this layer is frozen, so it would keep its random weights",
-            f"add --start-from with a run, a model file or a pretrained network ({', '.join(BACKBONES)})",
+            f"add --start-from with a run, a model file or a pretrained network ({', '.join(BACKBONES)})"
+            if start is None
+            else f"{start.text} has no weights for it: move the `End` of the Freeze to before line {first.line}",
         )
 
 

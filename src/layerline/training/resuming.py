@@ -15,11 +15,11 @@ from layerline.errors import DataError, UserError
 from layerline.errors.wrong_calls import answered
 from layerline.experiment.experiment import settle
 from layerline.network import find, parse
-from layerline.network.start import Start
 from layerline.runs.checkpoint import Checkpoints, Snapshot
 from layerline.runs.folder import RunFolder
 from layerline.runs.names import CHECKPOINTS, ENDING, EXPERIMENT, GRAPHS, NETWORK, REPORT, RESULT
 from layerline.runs.record import Record
+from layerline.training import warm_start
 from layerline.training.agreement_of_ranks import check_same_place
 from layerline.training.prepared import prepare_experiment
 from layerline.training.session import run
@@ -149,7 +149,7 @@ def rebuilt(
     network = parse(text, name=about.network.name or "network", input_shape=data.shape, classes=len(data.classes))
     known = None
     if not weights and about.start.digest is not None:
-        known = Start(about.start.digest, None, experiment.start_from, about.start.epoch)
+        known = warm_start.resumed(experiment.start_from, about.start, network)
     prepared = prepare_experiment(experiment, network, data, start=known, ranks=ranks)
     if prepared.start is not None and about.start.digest not in (None, prepared.start.digest):
         raise UserError(

@@ -47,6 +47,10 @@ class Run:
     predictions: tuple[Predictions, ...] = ()
     """The predictions for the test set, and for the validation set if there is no test set or a folder was written."""
 
+    tried: str | None = None
+    """If the network was chosen for photos: which ones were tried, with their validation accuracies and times, and the
+    p-value of their difference; or why none was, and what to do about it."""
+
     def plot(self) -> Figure:
         """Return the learning curves as a figure; in a notebook it displays itself. Raises UserError without any."""
         from layerline.report import figure
@@ -70,6 +74,7 @@ class Run:
     def __repr__(self) -> str:
         """Return one line per epoch, and the test results with intervals, baselines and remarks."""
         rows = [f"{display.counted(len(self.history), 'epoch')}, saved weights: epoch {self.model_epoch}"]
+        rows += [] if self.tried is None else [self.tried]
         for epoch in self.history:
             held = "" if epoch.validation_loss is None else _scores("validation", *_validation(epoch)) + ", "
             train = _scores("training", epoch.train_loss, epoch.train_accuracy, epoch.train_macro_f1)

@@ -17,8 +17,9 @@ from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import SeedRuns
 from layerline.training import by_name
+from layerline.training.call import Call
 from layerline.training.interrupt import Interrupt
-from layerline.training.prepared import Prepared, prepare
+from layerline.training.prepared import Prepared
 from layerline.training.series import FEWEST, Series, Trainings
 from layerline.training.session import recipe_of
 from layerline.training.watch import Watcher
@@ -81,18 +82,15 @@ def train_seeds(
     requested = recipe_of(recipe, chosen)
     check_count(seeds, requested)
     folder = None if out is None else RunFolder.named(Path(out))
-    net, loaded, experiment = by_name.both_of(network, data, recipe, requested.seed, allow, "train_seeds")
-    prepared = prepare(
-        *(net, loaded, requested),
-        given=chosen if recipe is None else None,
-        engine=engine,
-        threads=threads,
-        placement=Placement(str(device), str(precision)),
-        allow=allow,
-        experiment=experiment,
-    )
+    parts, interrupt = (requested, engine, threads, Placement(str(device), str(precision)), allow), Interrupt()
+    prepared = Call("train_seeds", network, data, recipe, chosen, *parts).prepared(Watcher(), interrupt)
     trainings = series(prepared, seeds, folder)
-    found = trainings.run(lambda _: (Watcher(), Interrupt()), lambda _, run: on_run(run) if run and on_run else None)
+
+    def ended(_: int, run: Run | None) -> None:
+        if run is not None and on_run is not None:
+            on_run(run)
+
+    found = trainings.run(lambda _: (Watcher(), Interrupt()), ended, interrupt)
     if not found.runs and trainings.error is not None and found.stopped is None:
         raise trainings.error
     return found

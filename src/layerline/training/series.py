@@ -112,27 +112,37 @@ class Series(Generic[Kind]):
         """Return the results so far."""
         return self._found
 
-    def run(self, watch: Callable[[int], tuple[Watcher, Interrupt]], ended: Callable[[int, Run | None], None]) -> Kind:
+    def run(
+        self,
+        watch: Callable[[int], tuple[Watcher, Interrupt]],
+        ended: Callable[[int, Run | None], None],
+        between: Interrupt,
+    ) -> Kind:
         """Run every training and return the results.
 
         watch: returns watcher and interrupt of a training, by its number. ended: called with every finished run, or
-        None if it diverged. A stopped training ends the series. Raises UnwrittenError with the results so far if the
-        folder of a training that has started, or of one after the first, cannot be written to.
+        None if it diverged. between: takes the signals that arrive before, between and after the trainings; one that it
+        has received before ends the series at once. A stopped training ends the series. Raises UnwrittenError with the
+        results so far if the folder of a training that has started, or of one after the first, cannot be written to.
         """
-        prepared = self._prepared
-        if prepared.recipe.within is not None:  # once, so that all train for as many epochs
-            files = self._folder is not None
-            prepared = fit_epochs(prepared, time.perf_counter, time.perf_counter(), files=files)
-        self._keep(self._found)
-        for number in self._found.asked:
-            try:
-                stopped = self._one(self._variant(prepared, number), number, watch, ended)
-            except UserError as error:
-                if not self._found.runs:
-                    raise
-                raise UnwrittenError(error.message, error.help, self._found) from error
-            if stopped:
-                break
+        with between:
+            prepared = self._prepared
+            if prepared.recipe.within is not None:  # once, so that all train for as many epochs
+                files = self._folder is not None
+                prepared = fit_epochs(prepared, time.perf_counter, time.perf_counter(), files=files)
+            self._keep(self._found)
+            for number in self._found.asked:
+                if between.signal is not None:
+                    self._keep(dataclasses.replace(self._found, stopped=between.signal))
+                    break
+                try:
+                    stopped = self._one(self._variant(prepared, number), number, watch, ended)
+                except UserError as error:
+                    if not self._found.runs:
+                        raise
+                    raise UnwrittenError(error.message, error.help, self._found) from error
+                if stopped:
+                    break
         return self._found
 
     def _one(

@@ -35,12 +35,12 @@ from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
 from layerline.system.workers import StoppedError, aside
 from layerline.training import by_name, warm_start
+from layerline.training.call import Call
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
 from layerline.training.loop import Loop
 from layerline.training.model import Model
-from layerline.training.prepared import prepare
 from layerline.training.run import Run
 from layerline.training.time_limit import fit_epochs
 from layerline.training.watch import Progress, Stage, Watcher
@@ -81,7 +81,8 @@ def train(
 ) -> Run:
     """Train `network` on `data` and return the run; the test set is used once, with weights from the best epoch.
 
-    network: a Network, or a preset's name, a file's path or a text; None chooses one, as `layerline train` does.
+    network: a Network, or a preset's name, a file's path or a text; None chooses one, as `layerline train` does: for
+        photos it may try two, a head on pretrained features and a network from scratch (the run's `tried`).
     data: a Dataset, or whatever `load_data` loads: a name, a path, arrays (x, y); the recipe's seed then splits it.
     recipe: used as is. Without one, whatever the options do not set is chosen for this network and data, or measured,
         as in `layerline train` (docs/recipes.md).
@@ -92,6 +93,7 @@ def train(
         network and classes.
     live: in a notebook, show the learning curves during training.
     on_epoch: called with the row of each finished epoch; returning True (NumPy's and PyTorch's too) ends the training.
+        With it only one network is tried.
     out: a folder for the run; None writes nothing. Ctrl-C stops training after the current step; the run then has
     `stopped`. Raises UserError (RecipeError, NetworkError, …) before anything is written, and DivergedError.
     If the folder can no longer be written to, training continues to its end: UnwrittenError has the run.
@@ -103,21 +105,16 @@ def train(
     chosen = by_name.options_of(options, train)
     requested = recipe_of(recipe, chosen)
     folder = None if out is None else RunFolder.named(Path(out), force=force)
-    net, loaded, experiment = by_name.both_of(network, data, recipe, requested.seed, allow)
-    prepared = prepare(
-        *(net, loaded, requested),
-        given=chosen if recipe is None else None,
-        engine=engine,
-        threads=threads,
-        placement=Placement(str(device), str(precision)),
-        start=None if start_from is None else warm_start.started(start_from, net, loaded),
-        allow=allow,
-        experiment=experiment,
-    )
     figure = live_figure() if live else None
     callbacks = _Callbacks(on_epoch, on_progress)
-    watcher = callbacks if figure is None else Several((callbacks, figure))
-    ended = run(prepared, folder, watcher, began=began)
+    watcher: Watcher = callbacks if figure is None else Several((callbacks, figure))
+    parts = (requested, engine, threads, Placement(str(device), str(precision)), allow, start_from)
+    interrupt = Interrupt()
+    call = Call("train", network, data, recipe, chosen, *parts, tries=on_epoch is None)
+    prepared = call.prepared(watcher, interrupt)
+    if figure is not None and prepared.tried is not None:
+        figure.replayed(prepared.tried.history)
+    ended = run(prepared, folder, watcher, interrupt, began=began)
     if figure is not None:
         figure.ended()
     return ended
@@ -148,8 +145,8 @@ def run(
         )
     if prepared.start is not None and prepared.start.module is not None:
         watcher.note(f"starting with the weights from {prepared.start.text}, not with random ones")
-    if prepared.start is not None and prepared.start.fresh and prepared.start.title is None:
-        fresh = ", ".join(prepared.start.fresh)
+    if prepared.start is not None and prepared.start.head is not None and prepared.start.title is None:
+        fresh = ", ".join(node.label for node in prepared.start.fresh(prepared.network))
         watcher.note(f"{fresh} starts with random weights, not with those of {prepared.start.text}: classes differ")
     leaked = None if prepared.start is None else warm_start.leak(prepared.start, data)
     if leaked is not None:
@@ -431,6 +428,7 @@ class _Training:
             self._interrupt.signal,
             steps,
             self._predicted,
+            self._prepared.reasons.get("network"),
         )
 
 

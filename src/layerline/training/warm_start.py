@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from layerline.errors import DataError, NetworkError, UserError
 from layerline.experiment import toml_file
 from layerline.experiment.experiment import settle
+from layerline.experiment.options import BY_KEY
 from layerline.network import pretrained
 from layerline.network.pretrained.backbones import BACKBONES, names_backbone
-from layerline.network.pretrained.transfer import start_of
+from layerline.network.pretrained.transfer import names_of, start_of, title_of
 from layerline.network.start import Start, digest
 from layerline.numbers import display
 from layerline.runs import history
@@ -26,11 +27,13 @@ from layerline.training.stored import stored
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Set
 
     from layerline.data.dataset import Dataset
     from layerline.experiment.experiment import Experiment
     from layerline.network import Network, Node
+    from layerline.network.pretrained import Pretrained
+    from layerline.runs.record import AboutStart
 
 _FLAG: Final = "--start-from"
 
@@ -42,20 +45,20 @@ def started(given: str | os.PathLike[str] | Model | Run, network: Network, data:
     read, or are for other images or layers, with what differs.
     """
     if names_backbone(given):
-        return _pretrained(str(given), network)
+        return pretrained_start(pretrained.get(str(given)), network)
     model, source, epoch = _found(given)
     name = f"{_FLAG} {display.name(source or 'a model in memory', 200)}"
-    fresh = () if model.classes == data.classes else (_last(network),)
-    names = {key for node in fresh for key in node.weights}
+    last = _last(network)
+    names = frozenset() if model.classes == data.classes else frozenset(last.weights)
     _check_layers(name, source, model.network, network, names)
     weights = {key: array for key, array in model.weights.items() if key not in names}
-    return Start(digest(weights), weights, source, epoch, fresh=tuple(map(_line, fresh)))
+    return Start(digest(weights), weights, source, epoch, head=last.index if names else None)
 
 
-def _pretrained(given: str, network: Network) -> Start:
-    """Return the start with the weights of a backbone. Raises UserError if there are none, or they do not fit."""
-    start = start_of(BACKBONES[given], pretrained.get(given).weights)
-    name = f"{_FLAG} {given}"
+def pretrained_start(found: Pretrained, network: Network) -> Start:
+    """Return the start with the weights of a backbone. Raises UserError if they do not fit."""
+    start = start_of(BACKBONES[found.name], found.weights)
+    name = f"{_FLAG} {found.name}"
     theirs = {} if start.weights is None else {key: tuple(array.shape) for key, array in start.weights.items()}
     ours = {key: tuple(weight.shape) for key, weight in network.weights.items()}
     key = next((key for key in theirs if theirs[key] != ours.get(key)), None)
@@ -63,26 +66,32 @@ def _pretrained(given: str, network: Network) -> Start:
         has, needs = (_shape(shape) for shape in (theirs[key], ours.get(key)))
         raise NetworkError(
             f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there, {needs} here",
-            f"layerline new {given} writes its network",
+            f"layerline new {found.name} writes its network",
         )
-    fresh = tuple(node for node in network.nodes if any(key not in theirs for key in node.weights))
-    frozen = next((node for node in fresh if node.frozen), None)
-    if frozen is not None:
-        raise NetworkError(
-            f"{name}: it has no weights for {_line(frozen)}, which is frozen, so its weights would remain random",
-            f"move the `End` of the Freeze to before line {frozen.line}",
-        )
-    return dataclasses.replace(start, fresh=tuple(map(_line, fresh)))
+    return _with_head(start, network, theirs.keys())
+
+
+def _with_head(start: Start, network: Network, names: Set[str]) -> Start:
+    """Return the start of a network whose head begins with the first weight that is not one of `names`."""
+    head = (node.index for node in network.nodes if not names >= node.weights.keys())
+    return dataclasses.replace(start, head=next(head, None))
+
+
+def resumed(source: str | None, known: AboutStart, network: Network) -> Start:
+    """Return the start of a run that is resumed, whose checkpoint has the weights. known: its digest, from the record.
+
+    source: as in the run's record.
+    """
+    start = Start(str(known.digest), None, source, known.epoch)
+    if not names_backbone(source):
+        return start
+    backbone = BACKBONES[str(source)]
+    return _with_head(dataclasses.replace(start, title=title_of(backbone)), network, names_of(backbone))
 
 
 def _last(network: Network) -> Node:
     """Return the last layer with weights."""
     return next(node for node in reversed(network.nodes) if node.weights)
-
-
-def _line(node: Node) -> str:
-    """Return a layer as in the network file: `FC 10 (line 9)`."""
-    return f"{node.layer} (line {node.line})"
 
 
 def _found(given: str | os.PathLike[str] | Model | Run) -> tuple[Model, str | None, int | None]:
@@ -98,7 +107,8 @@ def _found(given: str | os.PathLike[str] | Model | Run) -> tuple[Model, str | No
 def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
     """Return the experiment that trains a finished run further: its network, data and recipe, from its weights.
 
-    The splits stay as they are, also with another seed. Raises UserError if the run did not finish.
+    The splits stay as they are, also with another seed. With layers to unfreeze, their learning rate is chosen if it is
+    not specified. Raises UserError if the run did not finish.
     """
     written = toml_file.read(run / EXPERIMENT).values
     if not (run / RESULT).exists() or (run / ENDING).exists():
@@ -110,6 +120,8 @@ def further(run: Path, flags: Mapping[str, Any]) -> Experiment:
         )
     splits = {"split_seed": written.get("seed", 0)} if "seed" in flags and "split_seed" not in written else {}
     experiment = settle(str(run / EXPERIMENT), {"start_from": str(run), **splits, **flags})
+    if "unfreeze" in flags and "backbone_rate" not in flags:
+        experiment = dataclasses.replace(experiment, given=frozenset(BY_KEY) - {"backbone_rate"}, exact=False)
     name = Record.read(run / EXPERIMENT).about.network.name
     return experiment if name is None else dataclasses.replace(experiment, file=name)
 

@@ -4,7 +4,8 @@
     AdamW   w −= η·λ·w;  m += (1 − β₁)·(g − m);  s = β₂·s + (1 − β₂)·g²
             w −= η / (1 − β₁ᵗ) · m / (√s / √(1 − β₂ᵗ) + ε)
     EMA     e = d·e + (1 − d)·w after the step
-As in PyTorch's SGD and AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2). λ may be omitted for a tensor.
+As in PyTorch's SGD and AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2). λ may be omitted for a tensor,
+and η multiplied by a constant.
 Scalars that change per step (η, η / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ)) come from the epoch's step scalars, the rest from
 `hyper`.
 """
@@ -44,6 +45,8 @@ class Optimizer(abc.ABC):
     clip: bool = False
     """Whether the gradient is clipped by global norm (kernels/clip.py)."""
     ema: bool = False
+    rate_factor: float = 1.0
+    """What every rate is multiplied by."""
 
     name: ClassVar[str]
     scalars: ClassVar[tuple[str, ...]] = ("rate",)
@@ -62,7 +65,8 @@ class Optimizer(abc.ABC):
     @property
     def label(self) -> str:
         """Return the step as it appears in symbols."""
-        return self.name + "_d" * self.decay + "_c" * self.clip + "_e" * self.ema
+        slower = "" if self.rate_factor == 1 else f"_f{self.rate_factor}"
+        return self.name + "_d" * self.decay + "_c" * self.clip + "_e" * self.ema + slower
 
     def arguments(self, elements: int) -> dict[str, KernelArgument]:
         """Return the arguments that a kernel needs to step that many weights."""
@@ -91,8 +95,15 @@ class Optimizer(abc.ABC):
         w = pen.load(pen.pointer("w"), place, lanes)
         if not self.decay:
             return w
-        share = pen.mul(pen.splat(pen.scalar("rate"), lanes), hyper(pen, "weight_decay", lanes))
+        share = pen.mul(self.rate(pen, "rate", lanes), hyper(pen, "weight_decay", lanes))
         return pen.fma(pen.negative(share), w, w)
+
+    def rate(self, pen: Pen, scalar: str, lanes: int) -> Value:
+        """Return a rate, one of the step scalars, times the factor in all lanes."""
+        rate = pen.scalar(scalar)
+        if self.rate_factor != 1:
+            rate = pen.mul(rate, pen.constant(self.rate_factor))
+        return pen.splat(rate, lanes)
 
     @abc.abstractmethod
     def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
@@ -120,7 +131,7 @@ class Sgd(Optimizer):
 
     def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
-        w, rate = pen.load(pen.pointer("w"), place, lanes), pen.splat(pen.scalar("rate"), lanes)
+        w, rate = pen.load(pen.pointer("w"), place, lanes), self.rate(pen, "rate", lanes)
         if self.decay:
             g = pen.fma(hyper(pen, "weight_decay", lanes), w, g)
         if self.momentum:
@@ -150,7 +161,7 @@ class AdamW(Optimizer):
         s = pen.fma(beta2, s, pen.mul(hyper(pen, "one_minus_beta2", lanes), pen.mul(g, g)))
         for name, value in (("m", m), ("s", s)):
             pen.store(value, pen.pointer(name), place)
-        rate, scale = (pen.splat(pen.scalar(name), lanes) for name in ("adam_rate", "adam_scale"))
+        rate, scale = self.rate(pen, "adam_rate", lanes), pen.splat(pen.scalar("adam_scale"), lanes)
         root = pen.fma(pen.sqrt(s), scale, hyper(pen, "eps", lanes))
         return pen.fma(pen.negative(rate), pen.div(m, root), self.decayed(pen, place, lanes))
 
@@ -175,5 +186,5 @@ class Follow(Optimizer):
 
     def updated(self, pen: Pen, g: Value, place: Index, lanes: int) -> Value:
         """Return one vector of the new weights."""
-        rate = pen.mul(pen.splat(pen.scalar("rate"), lanes), pen.constant(self.length, lanes))
+        rate = pen.mul(self.rate(pen, "rate", lanes), pen.constant(self.length, lanes))
         return pen.fma(pen.negative(rate), g, self.decayed(pen, place, lanes))

@@ -48,12 +48,14 @@ def _step(b: Builder, step: PendingStep) -> list[Op]:
     """Return the ops that step a parameter, from its whole gradient, and update its copies; with Muon the direction is
     a separate op."""
     of, filters, ((w, _), *others) = step.of, step.filters, step.of.tensor.homes
-    optimizer, slots, gradient = b.task.optimizer_for(of.kind), dict(of.tensor.slots), of.gradient
+    optimizer = b.task.optimizer_for(of.kind, backbone=of.backbone)
+    slots, gradient = dict(of.tensor.slots), of.gradient
     before = []
     if b.task.muon and of.kind is Kind.FILTERS and filters is not None:
         before.append(_direction(b, of, filters))
         length = MATCH_ADAM * math.sqrt(max(filters.lines, filters.runs * filters.length))
-        optimizer, gradient = Follow(optimizer.decay, ema=optimizer.ema, length=length), before[0]["u"]
+        optimizer = Follow(optimizer.decay, ema=optimizer.ema, rate_factor=optimizer.rate_factor, length=length)
+        gradient = before[0]["u"]
     state = [slots[name] for name in optimizer.all_slots]
     factor = [FACTOR] if optimizer.clip else []
     stepped = Op(Step(of.grid, optimizer), (gradient, w, *state, HYPER, *factor))

@@ -96,6 +96,11 @@ class Augmentation:
             light=bool(self.brightness or self.contrast),
         )
 
+    @property
+    def only_flips(self) -> bool:
+        """Whether an image is at most flipped, so that there are two versions of it."""
+        return self._given.keys() <= {"flip"}
+
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raise RecipeError if images of shape (C, H, W) are too small for this."""
         _, H, W = shape

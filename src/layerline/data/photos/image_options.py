@@ -182,7 +182,8 @@ def image_options(
         "near" keeps near copies together, also in arrays; "none" never does.
     exclude: comma-separated patterns of files to ignore, "*_mask.png,old".
     skip_bad: skip files that cannot be read, if they are at most this fraction of all.
-    cache: a folder where large sets of decoded images are stored for the next run; by default, or if False, none are.
+    cache: a folder where large sets of decoded images, and their features, are stored for the next run; by default, or
+        if False, none are.
     input_shape: (C, H, W) if the network specifies its input: determines size and colors of image files.
     Raises DataError if a value is invalid.
     """

@@ -18,6 +18,7 @@ import numpy as np
 
 from layerline.errors import DataError
 from layerline.layers.grammar import times
+from layerline.network.check import parse
 from layerline.network.start import Start, digest
 from layerline.network_file import formatted
 
@@ -90,4 +91,15 @@ def transfer_weights(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) ->
 def start_of(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) -> Start:
     """Return the start of a training with a backbone's weights; those of the head are drawn by the seed."""
     moved = transfer_weights(backbone, weights)
-    return Start(digest(moved), moved, backbone.name, title=f"{backbone.title} (ImageNet)")
+    return Start(digest(moved), moved, backbone.name, title=title_of(backbone))
+
+
+def title_of(backbone: Backbone) -> str:
+    """Return what the weights are: `EfficientNet-Lite0 (ImageNet)`."""
+    return f"{backbone.title} (ImageNet)"
+
+
+def names_of(backbone: Backbone) -> frozenset[str]:
+    """Return the names of the weights of `transfer_weights`."""
+    network = parse(transfer_text(backbone), name=backbone.name, classes=2)
+    return frozenset(name for node in network.nodes if node.frozen for name in node.weights)

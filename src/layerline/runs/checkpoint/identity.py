@@ -149,7 +149,8 @@ def _data_differences(now: Identity, kept: Identity) -> list[str]:
 
 
 def _as_now(recipe: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a recipe with its augmentation in canonical order: older versions stored it as typed."""
+    """Return a recipe with today's values, and its augmentation, which older versions stored as typed, in order."""
+    recipe = {"backbone_rate": 1.0, **recipe}
     if "augment" not in recipe:
         return recipe
     try:

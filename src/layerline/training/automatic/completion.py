@@ -62,7 +62,7 @@ def complete(
     values do not fit the network, the data or each other.
     """
     say = say or _silent
-    choices = choose(Facts.of(network, data), recipe, given)
+    choices = choose(Facts.of(network, data, start), recipe, given)
     recipe = _with(recipe, choices)
     if "epochs" not in given:
         recipe = dataclasses.replace(recipe, epochs=epochs.fewest(recipe))

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from layerline.data.dataset import Dataset
     from layerline.network import Network
+    from layerline.network.start import Start
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,17 @@ class Facts:
     """Per image, forward."""
     frozen: bool = False
     """Whether the network begins with frozen layers."""
+    tuned: bool = False
+    """Whether layers of a pretrained backbone are trained further."""
 
     @classmethod
-    def of(cls, network: Network, data: Dataset) -> Facts:
-        """Return the facts about a network and its data."""
+    def of(cls, network: Network, data: Dataset, start: Start | None = None) -> Facts:
+        """Return the facts about a network and its data. start: the weights that it starts with."""
         counts = np.bincount(data.train.labels, minlength=len(data.classes))
         uses_batch = any(node.layer.uses_batch and not node.frozen for node in network.nodes)
-        of_network = (network.has_filters, uses_batch, network.multiply_adds, network.frozen_end > 0)
+        pretrained = any(node.frozen for node in network.nodes) or (start is not None and start.title is not None)
+        tuned = network.trains_backbone and pretrained
+        of_network = (network.has_filters, uses_batch, network.multiply_adds, network.frozen_end > 0, tuned)
         return cls(data.shape, data.classes, tuple(counts.tolist()), *of_network)
 
     @property

@@ -28,6 +28,8 @@ SMALLEST_SHIFTED: Final = 16
 """On images with a shorter side than this, a shift by one pixel is large."""
 SHIFT_SHARE: Final = 16
 """An image is shifted by up to its shorter side divided by this."""
+BACKBONE_RATE: Final = 0.1
+"""The learning rate of pretrained layers that are trained further, as a factor."""
 HIGHEST_OF_ANY: Final = 0.01
 """A learning rate up to this, set alone, may be meant for any optimizer: tutorials use 0.001 for Adam; on MNIST it
 takes lenet5 to 0.851 with sgd and to 0.992 with muon."""
@@ -40,9 +42,10 @@ def choose(facts: Facts, recipe: Recipe, given: Collection[str]) -> dict[str, Ch
     """
     found: dict[str, Choice] = {}
     for key, rule in _RULES.items():
-        if key not in given:
-            found[key] = rule(facts, recipe, given)
-            recipe = dataclasses.replace(recipe, **{key: found[key].value})
+        choice = None if key in given else rule(facts, recipe, given)
+        if choice is not None:
+            found[key] = choice
+            recipe = dataclasses.replace(recipe, **{key: choice.value})
     return found
 
 
@@ -109,11 +112,19 @@ def _augment(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice:
     return Choice(dataclasses.replace(shift, flip="random"), "color images are usually valid when mirrored")
 
 
-_RULES: Final[dict[str, Callable[[Facts, Recipe, Collection[str]], Choice]]] = {
+def _backbone_rate(facts: Facts, recipe: Recipe, given: Collection[str]) -> Choice | None:
+    del recipe, given
+    if not facts.tuned:
+        return None
+    return Choice(BACKBONE_RATE, "pretrained layers need smaller steps than the head")
+
+
+_RULES: Final[dict[str, Callable[[Facts, Recipe, Collection[str]], Choice | None]]] = {
     "optimizer": _optimizer,
     "batch_size": _batch_size,
     "schedule": _schedule,
     "class_weights": _class_weights,
     "augment": _augment,
+    "backbone_rate": _backbone_rate,
 }
-"""Applied in this order: each rule sees the recipe with the previous choices."""
+"""Applied in this order: each rule sees the recipe with the previous choices; None: the plain default."""

@@ -55,7 +55,8 @@ _ADVICE: Final = {
     **dict.fromkeys(("device", "devices", "gpu", "accelerator"), "omit it: fit_torch trains on the CPU"),
     **dict.fromkeys(("best", "patience"), "the module keeps the weights of the last epoch; on_epoch= can stop it"),
     **dict.fromkeys(
-        ("within", "ema", "init"), "layerline.train has it: train(layerline.from_torch(module, (C, H, W)), data)"
+        ("within", "ema", "init", "backbone_rate"),
+        "layerline.train has it: train(layerline.from_torch(module, (C, H, W)), data)",
     ),
 }
 """Names that are options elsewhere, with what to do here."""
