@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _NAMED: Final = """
     allow augment backbone-rate batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay
     device ema engine epochs eps exact exclude file-column fit force gray group-by init label-by label-column
-    label-smoothing labels learning-rate limit max-loss momentum nesterov normalize optimizer out patience precision schedule
-    seed seeds size skip-bad split split-seed start-from step-epochs step-factor test threads validation warmup
+    label-smoothing labels learning-rate limit max-loss momentum nesterov normalize optimizer out patience precision
+    schedule seed seeds size skip-bad split split-seed start-from step-epochs step-factor test threads validation warmup
     weight-decay within
 """
 SWITCHES: Final = ("exact", "gray", "nesterov")
