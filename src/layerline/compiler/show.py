@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.build import build
-from layerline.compiler.compilation import plan
+from layerline.compiler.compilation import plan, program_of
 from layerline.compiler.driver import write_module
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import named, target
@@ -53,9 +53,8 @@ def show(
     task = task_of(recipe, training=training) if machine.target.trains else _PREDICTING
     if stage == "program":
         return program_text(network, machine, task)
-    schedule = plan(network, machine, task)
-    if not machine.target.trains:
-        schedule = shared(schedule.program, machine)
+    alone = not machine.target.trains
+    schedule = shared(program_of(network, machine, task), machine) if alone else plan(network, machine, task)
     if stage == "plan":
         return plan_text(network, machine, schedule)
     text = write_module(schedule, machine)
