@@ -21,7 +21,7 @@ _VECTOR: Final = re.compile(r"\b([fiu]\d+)x(\d+)(_at|_m)?\b")
 _BEGINNING: Final = """\
 #include <stdint.h>
 
-#if defined(__FAST_MATH__)
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "compile without -ffast-math: it changes the results"
 #endif
 """
