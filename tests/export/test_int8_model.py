@@ -119,7 +119,6 @@ def test_observed_images_are_spread_over_the_training_images() -> None:
 
 def test_an_accuracy_is_told_in_words() -> None:
     """Lost or gained, of so many images."""
-    assert str(Accuracy(0.95, 0.945, 5000)) == (
-        "accuracy on 5,000 validation images: float32 0.9500, int8 0.9450, 0.0050 lost"
-    )
-    assert str(Accuracy(0.945, 0.95, 10)).endswith("0.0050 gained")
+    assert str(Accuracy(0.95, 0.945, 5000)) == "accuracy 0.9500 → 0.9450 in int8: 0.0050 lost (5,000 validation images)"
+    assert "0.0050 gained" in str(Accuracy(0.945, 0.95, 10))
+    assert str(Accuracy(0.5, 0.5, 1)).endswith("nothing lost (1 validation image)")
