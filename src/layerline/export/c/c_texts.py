@@ -6,13 +6,14 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from layerline.compiler.c_values import number
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 LONGEST: Final = 1000
@@ -52,7 +53,23 @@ def comment(rows: Iterable[tuple[str, str]], indent: int) -> Iterator[str]:
 
 def numbers(values: NDArray[np.generic], dtype: DType) -> Iterator[str]:
     """Yield lines with the elements of an array: float32 in hexadecimal, which is exact."""
-    texts = [number(value, dtype).strip("()") for value in values.tolist()]
+    if dtype is DType.F32:
+        texts = _floats(values.view(np.uint32))
+    else:
+        texts = [number(value, dtype).strip("()") for value in values.tolist()]
     per_line = {DType.F32: 6, DType.U8: 24, DType.I8: 24}.get(dtype, 12)
     for start in range(0, len(texts), per_line):
         yield ", ".join(texts[start : start + per_line])
+
+
+def _floats(bits: NDArray[np.uint32]) -> list[str]:
+    """Return finite float32 numbers, given as their bits: for a million of them `number` would take 6 s, this 2 s."""
+    exponents = ((bits >> 23) & 255).astype(np.int64) - 127
+    mantissas = ((bits & 0x7FFFFF) << 1).tolist()
+    texts = []
+    for sign, exponent, mantissa in zip((bits >> 31).tolist(), exponents.tolist(), mantissas, strict=True):
+        digits = f"{mantissa:06x}".rstrip("0")
+        texts.append(f"{'-' * sign}0x1{'.' * bool(digits)}{digits}p{exponent:+d}f")
+    for place in np.flatnonzero(exponents == -127).tolist():  # zero and numbers below 2⁻¹²⁶
+        texts[place] = number(float(bits[place : place + 1].view(np.float32)[0]), DType.F32).strip("()")
+    return texts
