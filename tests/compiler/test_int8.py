@@ -100,8 +100,13 @@ def test_sums_never_overflow() -> None:
     assert np.abs(filters.biases).max() + 128 * np.abs(filters.weights.astype(np.int64)).sum() < 2**31
     with pytest.raises(TooLargeError, match=r"sums of 66,0\d\d products"):
         filters_of(np.ones((1, most + 10)), np.zeros(1), x, None, np.zeros((1, 1)))
-    with pytest.raises(TooLargeError):
-        filters_of(np.ones((1, 4)), np.array([2.0**31]), x, None, np.zeros((1, 1)))
+
+
+def test_biases_of_weights_that_are_zero_fit() -> None:
+    """Also where every weight is zero, of the last layer or of one before."""
+    for y in (None, 0.5):
+        filters = filters_of(np.zeros((2, 4)), np.array([3.0, -2e6]), Scale(0.01, -5.0), y, np.zeros((1, 1)))
+        np.testing.assert_allclose(filters.biases * filters.scales * 0.01, [3.0, -2e6], rtol=1e-3)
 
 
 def test_rounded_weights_keep_the_mean() -> None:
@@ -244,3 +249,9 @@ def test_channels_that_something_else_reads_stay() -> None:
     of = uneven(of_text(text), 100.0)
     weights, _ = equalized(steps_of(of.network), of.weights, observed(of.network, of.scaling, of.weights, of.split))
     assert all(weights[name] is weight for name, weight in of.weights.items())
+
+
+def test_a_network_without_a_layer_that_computes_is_possible() -> None:
+    """Its scores are its pixels."""
+    of = of_text("Input 3 1 2\nFlat\nDropout 0.5\n")
+    np.testing.assert_allclose(scores_of_code(of, host()), scores_of_floats(of), atol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 import layerline
 from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
-from layerline.errors import UserError
+from layerline.errors import DataError, UserError
 from layerline.export.export_options import ExportOptions
 from layerline.export.int8.observing import IMAGES, chosen
 from layerline.export.int8.quantizing import Accuracy, quantized
@@ -19,6 +19,8 @@ from layerline.export.subject import Subject
 from layerline.training.model import card_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerline.data.dataset import Dataset
     from layerline.training import Model
 
@@ -107,6 +109,22 @@ def test_data_that_int8_cannot_use_is_refused(models: dict[str, Model], data: Da
             quantized(subject, ExportOptions(int8=True, data=wrong), named(lanes=1))
 
 
+def test_values_that_are_not_finite_are_refused(models: dict[str, Model], data: Dataset) -> None:
+    """As after a divergence: weights that are finite may make values that are not."""
+    subject = subject_of(models["digits"])
+    weights = {name: weight * np.float32(1e30) for name, weight in subject.weights.items()}
+    with pytest.raises(UserError, match="values that are not finite"), np.errstate(all="ignore"):
+        quantized(dataclasses.replace(subject, weights=weights), ExportOptions(int8=True, data=data), named(lanes=1))
+
+
+def test_data_of_another_shape_is_refused_as_by_evaluate(models: dict[str, Model], tmp_path: Path) -> None:
+    """With the words that `Model.evaluate` has."""
+    images = np.zeros((40, 9, 9), np.uint8)
+    other = layerline.load_data((images, np.arange(40) % 10), validation=0.5, test="none")
+    with pytest.raises(DataError, match="9×9 images, but the model expects"):
+        models["digits"].export(tmp_path / "net.c", int8=True, data=other)
+
+
 def test_observed_images_are_spread_over_the_training_images() -> None:
     """All of few; of many, evenly spaced ones, so that sorted classes are all among them."""
     source = ImageSet(np.zeros((5000, 1, 1, 1), np.uint8), np.zeros(5000, np.int32))
@@ -119,7 +137,6 @@ def test_observed_images_are_spread_over_the_training_images() -> None:
 
 def test_an_accuracy_is_told_in_words() -> None:
     """Lost or gained, of so many images."""
-    assert str(Accuracy(0.95, 0.945, 5000)) == (
-        "accuracy on 5,000 validation images: float32 0.9500, int8 0.9450, 0.0050 lost"
-    )
-    assert str(Accuracy(0.945, 0.95, 10)).endswith("0.0050 gained")
+    assert str(Accuracy(0.95, 0.945, 5000)) == "accuracy 0.9500 → 0.9450 in int8: 0.0050 lost (5,000 validation images)"
+    assert "0.0050 gained" in str(Accuracy(0.945, 0.95, 10))
+    assert str(Accuracy(0.5, 0.5, 1)).endswith("nothing lost (1 validation image)")

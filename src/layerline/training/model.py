@@ -320,6 +320,8 @@ class Model:
         """Return an export in memory; stored: the file or run folder that the model is from, if known."""
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         origin = None if stored is None else origin_of(stored)
+        if options.data is not None:
+            evaluation.check(options.data, self.network.input_shape, self.classes, self.preprocessing)
         return chosen.export(Subject(self.network, card, self.weights, origin), options)
 
     def engine_with_weights(self) -> Engine:

@@ -23,6 +23,8 @@ WEIGHT: Final = 127
 FINEST: Final = 2.0**-18
 """The least unit of a sum, in units of the result's scale: filters that are nearly zero get no finer weights. A factor
 is at least 2¹⁴ then, so its rounding changes a value by less than 2⁻⁶."""
+LARGEST_BIAS: Final = 2.0**28
+"""The largest bias in units of the sums, without what zero points add."""
 FACTOR: Final = 2.0**32
 LARGEST_FACTOR: Final = 2.0**31 - 1
 _MARGIN: Final = 2.0**-20
@@ -104,7 +106,8 @@ def filters_of(
     flat = weights.reshape(O, -1)
     largest = np.abs(flat).max(1)
     finest = largest.max() * FINEST if y is None else y * FINEST / x.scale
-    scales = np.maximum(largest / WEIGHT, max(finest, np.finfo(np.float64).tiny))
+    for_biases = np.abs(biases) / (LARGEST_BIAS * x.scale)  # of weights that are zero, or nearly
+    scales = np.maximum(largest / WEIGHT, np.maximum(for_biases, max(finest, np.finfo(np.float32).tiny)))
     rounded = np.rint(flat / scales[:, None])
     excess = (rounded * scales[:, None]).reshape(weights.shape) - weights
     shifts = (excess * mean).reshape(O, -1).sum(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,17 +22,25 @@ from layerline.files.versions import versions
 from layerline.numbers import display
 
 if TYPE_CHECKING:
+    from layerline.compiler.program import Schedule
     from layerline.export.export_options import ExportOptions
     from layerline.export.forward import Forward
     from layerline.export.subject import Subject
+
+LANES: Final = (1, 4)
+LARGEST: Final = 2**31 - 1
+"""Maximum bytes of weights, and of values."""
 
 
 def export(subject: Subject, options: ExportOptions) -> Exported:
     """Return the files. Raises UserError if the model cannot be written in C."""
     name = function_name(options.name, subject.card.network_name)
+    if options.lanes not in LANES:
+        raise UserError(f"--lanes {options.lanes}: must be {' or '.join(map(str, LANES))}")
     _check_finite(subject)
     machine, card = c_machine(options.lanes), subject.card
     made, source, notes = _made(subject, options, machine)
+    _check_addresses(made.schedule)
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
     C, H, W = card.input_shape
@@ -67,6 +75,13 @@ def c_machine(lanes: int) -> Machine:
     Twelve registers keep the code small: lenet5 for a Cortex-M4 has 2.9 kB rather than 4.0 kB with sixteen.
     """
     return Machine("c99", "c99", "", lanes, 12 if lanes == 1 else 16, fma=False)
+
+
+def _check_addresses(planned: Schedule) -> None:
+    """Raise UserError if an offset does not fit in 32 bits, which all integers in the file have."""
+    for what, size in (("weights", planned.arena_bytes), ("values", planned.scratch_bytes)):
+        if size > LARGEST:
+            raise UserError(f"{display.size(size)} of {what}: more than the 2.15 GB that a C file can address")
 
 
 def _check_finite(subject: Subject) -> None:

@@ -18,6 +18,7 @@ from layerline.data.dataset import ImageSet, Scaling
 from layerline.engines.epoch_tables import constants
 from layerline.engines.features import values_predictor
 from layerline.engines.predictor import Predictor
+from layerline.errors import UserError
 from layerline.network import Network
 from layerline.recipe import Recipe
 from layerline.system.cores import cores
@@ -42,7 +43,7 @@ def observed(
 ) -> dict[int, Observation]:
     """Return what is seen of the input and of the values of all steps of a network without frozen layers."""
     indices = chosen(split)
-    values = tuple(step.value for step in steps_of(network).steps)
+    values = tuple(step.value for step in steps_of(network).steps) or (len(network.nodes),)
     images = scaling.apply(split.source.images[indices])
     found = {0: Observation(images.min(0), images.max(0), images.mean(0, dtype=np.float64))}
     task = replace(task_of(EXACT, training=False, **storage_of(split.source.images, scaling)), end=End.VALUES)
@@ -58,6 +59,8 @@ def observed(
         np.minimum(low, numbers.min(0), out=low)
         np.maximum(high, numbers.max(0), out=high)
         total += numbers.sum(0, dtype=np.float64)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise UserError("int8: the model computes values that are not finite", "train again with a lower learning rate")
     for value, shape, size, end in zip(values, shapes, sizes, ends, strict=True):
         part = slice(end - size, end)
         mean = total[part] / len(indices)

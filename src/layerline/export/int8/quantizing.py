@@ -42,10 +42,10 @@ class Accuracy:
         return self.float32 - self.int8
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
-        lost = f"{abs(self.loss):.4f} {'lost' if self.loss >= 0 else 'gained'}"
-        of = f"on {self.images:,d} validation images"
-        return f"accuracy {of}: float32 {self.float32:.4f}, int8 {self.int8:.4f}, {lost}"
+        """Return it as a line."""
+        lost = f"{abs(self.loss):.4f} {'lost' if self.loss > 0 else 'gained'}" if self.loss else "nothing lost"
+        images = display.counted(self.images, "validation image")
+        return f"accuracy {self.float32:.4f} → {self.int8:.4f} in int8: {lost} ({images})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Quantized:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what is to be told."""
-        return str(self.accuracy), f"ranges of 8-bit values from {self.observed:,d} training images"
+        return str(self.accuracy), f"ranges of 8-bit values from {display.counted(self.observed, 'training image')}"
 
 
 def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Quantized:
@@ -110,6 +110,6 @@ def _needed(subject: Subject, data: Dataset | None) -> tuple[Dataset, Split]:
     if data.validation is None or not len(data.validation):
         raise UserError(
             f"int8: {name} has no validation set, which measures the loss of accuracy",
-            "train or load it with one: --validation 0.1",
+            "train again with --validation 0.1",
         )
     return data, data.validation
