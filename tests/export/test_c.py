@@ -188,7 +188,7 @@ def test_images_that_are_no_bytes_are_floats(preprocessing: Preprocessing, tmp_p
     assert made.self_test("gcc", *SANITIZERS) == 0
 
 
-@pytest.mark.parametrize("option", ["-ffast-math", "-Ofast"])
+@pytest.mark.parametrize("option", ["-ffast-math", "-Ofast", "-ffinite-math-only"])
 def test_fast_math_is_refused(option: str, tmp_path: Path) -> None:
     """Compilers may then assume that there is no NaN, and the exponential's rounding is lost."""
     made = exported(small(), tmp_path)

@@ -21,7 +21,7 @@ _VECTOR: Final = re.compile(r"\b([fiu]\d+)x(\d+)(_at|_m)?\b")
 _BEGINNING: Final = """\
 #include <stdint.h>
 
-#if defined(__FAST_MATH__)
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "compile without -ffast-math: it changes the results"
 #endif
 """
@@ -73,10 +73,11 @@ class CModule:
         return self.file()
 
     def file(self, declarations: str = "", public: str = "") -> str:
-        """Return the file, with declarations before the functions, and more text after them that may use them."""
-        body = "\n".join([*self.functions, *([public] if public else [])])
-        before = [declarations] if declarations else []
-        return "\n".join([_BEGINNING, *before, *_vectors(body), _RULES, *_helpers(body), body, _END])
+        """Return the file, with declarations before the functions, and more text after them that may call them."""
+        functions = "\n".join(self.functions)
+        before, after = ([text] if text else [] for text in (declarations, public))
+        parts = (_BEGINNING, *before, *_vectors(functions), _RULES, *_helpers(functions), functions, *after, _END)
+        return "\n".join(parts)
 
 
 def _vectors(text: str) -> list[str]:
