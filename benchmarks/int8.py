@@ -6,7 +6,7 @@
 A model is FOLDER/NETWORK.safetensors, and is trained for a few epochs if the file is not there. Accuracy is that of the
 test images, which neither the ranges of values nor the limit of the loss have seen. Flash and RAM are those of the
 object file for a Cortex-M4 (GCC, -O2); instructions are counted by an emulator of one (QEMU), in steps of 40. The time
-per image is the shortest of eleven rounds on this CPU, one thread, for `-O2` and for `-O3 -march=native`.
+per image is the least CPU time of eleven rounds, one thread, for `-O2` and for `-O3 -march=native`.
 """
 
 from __future__ import annotations
@@ -100,14 +100,14 @@ def microseconds(function: Any, image: NDArray[np.uint8], classes: int) -> float
     """Return the shortest time per image."""
     found = np.empty(classes, np.float32)
     pointers = ctypes.c_void_p(image.ctypes.data), ctypes.c_void_p(found.ctypes.data)
-    start = time.perf_counter()
+    start = time.process_time()
     function(*pointers)
-    calls, taken = max(1, int(SECONDS / (time.perf_counter() - start) / ROUNDS)), []
+    calls, taken = max(1, int(SECONDS / (time.process_time() - start) / ROUNDS)), []
     for _ in range(ROUNDS):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(calls):
             function(*pointers)
-        taken.append((time.perf_counter() - start) / calls)
+        taken.append((time.process_time() - start) / calls)
     return min(taken) * 1e6
 
 
