@@ -14,7 +14,7 @@ import pytest
 
 import layerline
 from layerline import report
-from layerline.report import page, thumbnails
+from layerline.report import live_model, page, thumbnails
 from layerline.runs import saved
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def drawn_here(folder: Path) -> dict[str, bytes]:
     for name in FILES:
         (folder / "run" / name).unlink()
     report.draw(folder / "run", run.history, run.result, run.network, run.weights)
-    page.write(folder / "run", pixels=thumbnails.of(layerline.load_data(folder / "bands.npz")))
+    live = live_model.of_run(folder / "run").html
+    page.write(folder / "run", pixels=thumbnails.of(layerline.load_data(folder / "bands.npz")), live=live)
     return written(folder)
 
 

@@ -96,3 +96,25 @@ def test_results_stay_and_images_do_not_mix(tmp_path: Path) -> None:
     assert found["lenet5"][3].tobytes() == found["lenet5"][1].tobytes()
     assert found["lenet5"][4].tobytes() == found["lenet5"][0].tobytes()
     assert found["lenet5"].tobytes() == trained_like.probabilities(subject, repeated, 4).tobytes()
+
+
+@needs_node
+def test_any_runtime_can_run_a_module(tmp_path: Path) -> None:
+    """A module imports nothing; pixels at `pixels`, a call of `run`, probabilities at `probabilities` are enough."""
+    subject = trained_like.subject_of(trained_like.network_of("lenet5"), 1)
+    image = trained_like.images_of(subject.network, 1, 3)
+    image.tofile(tmp_path / "image")
+    (tmp_path / "model.wasm").write_bytes(web_module(subject).content)
+    (tmp_path / "plain.mjs").write_text(
+        """
+        import { readFileSync, writeFileSync } from "node:fs";
+        const module = new WebAssembly.Module(readFileSync("model.wasm"));
+        console.log(JSON.stringify(WebAssembly.Module.imports(module)));
+        const { memory, pixels, probabilities, run } = new WebAssembly.Instance(module).exports;
+        new Uint8Array(memory.buffer).set(readFileSync("image"), pixels.value);
+        run();
+        writeFileSync("found", new Float32Array(memory.buffer, probabilities.value, 10));
+        """
+    )
+    assert web_models.node("plain.mjs", cwd=tmp_path) == "[]\n"
+    assert (tmp_path / "found").read_bytes() == trained_like.probabilities(subject, image, 4).tobytes()

@@ -192,10 +192,10 @@ def _detach(connection: set[int]) -> None:
 def _import() -> None:
     """Import all that graphs and report need, by drawing a dot and reading the page's template."""
     from layerline import network
-    from layerline.report import page
+    from layerline.report import live_model, page
     from layerline.report.sheet import Sheet
 
-    del network
+    del network, live_model
     dot = Sheet(0.1, 0.1)
     dot.text(0.0, 0.0, "·")
     dot.png(100)
