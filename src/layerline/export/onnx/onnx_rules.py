@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from layerline.export.onnx.graph_walk import GraphWalk
     from layerline.export.onnx.onnx_graph import Operation
 
+_MOST_INPUTS: Final = 256
+"""Of a Concat; DenseNet has 60."""
 Inputs = tuple["Held | NDArray[Any] | None", ...]
 Rule = Callable[["GraphWalk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
 """(walk, operation, its inputs, at least one of which is computed from the images) → its output."""
@@ -185,6 +187,8 @@ def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
     if not all(isinstance(each, Held) for each in inputs):
         raise NotCarriedError("it concatenates a constant; only values that layers compute can be")
     several: tuple[Held, ...] = inputs
+    if len(several) > _MOST_INPUTS:
+        raise NotCarriedError(f"it concatenates {len(several):,d} values; at most {_MOST_INPUTS} are supported")
     rank = len(several[0].shape) + 1
     axis = operation.whole("axis", 1) % rank
     if axis != (rank - 1 if several[0].last else 1) or any(len(each.shape) != rank - 1 for each in several):
