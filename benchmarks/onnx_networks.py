@@ -67,9 +67,8 @@ def _random(count: int) -> int:
         worst = max(worst, difference)
         failed += not (difference <= CLOSE and same)
         refused += [] if alone else [seed]
-    print(
-        f"{count} random networks: worst difference {worst:.1e}, {failed} failed; from the operations alone: {refused} refused"
-    )
+    print(f"{count} random networks: worst difference {worst:.1e}, {failed} failed", flush=True)
+    print(f"from the operations alone, {len(refused)} refused: seeds {refused}", flush=True)
     return failed
 
 
