@@ -55,6 +55,7 @@ HEAVY = (
     "jinja2",
     "matplotlib",
     "llvmlite",
+    "onnxruntime",
     "PIL",
     "pooch",
     "pyarrow",

@@ -101,7 +101,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("test", "val"), "use model.evaluate(data)"),
         **_ON_DEVICE,
         **dict.fromkeys(("state_dict", "parameters", "get_weights"), "use model.weights"),
-        **dict.fromkeys(("save_weights", "export", "save_pretrained"), _SAVED),
+        **dict.fromkeys(("save_weights", "save_pretrained"), _SAVED),
         **dict.fromkeys(("load", "load_weights", "load_state_dict", "from_pretrained"), _LOAD),
     },
     "Network": {

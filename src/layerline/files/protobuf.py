@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 M = TypeVar("M")
-MOST_FIELDS: Final = 4_000_000
+MOST_FIELDS: Final = 2_000_000
 """The number of fields in a file, unknown ones included."""
 MOST_REPEATED: Final = 200_000
 """The number of values of a repeated field, except of numbers, unless it has another limit."""

@@ -16,6 +16,7 @@ from layerline.network.pytorch.blocks import lines_of
 from layerline.network.pytorch.linear_gates import as_images
 from layerline.network.pytorch.torch_operation import NO_PADS, LayerStep, Part, TracedValue, check_parts
 from layerline.network.pytorch.unsupported import NotCarriedError
+from layerline.network_file import MOST_LAYERS
 from layerline.network_file.unavailable import UNAVAILABLE
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _QUANTIZED: Final = ("QLinear", "Quantize", "Dequantize", "ConvInteger", "MatMul
 _JOINS: Final[dict[str, type[BlockEnd]]] = {"add": Add, "gate": Gate}
 _DEEPEST: Final = 16
 """Operations that may compute one activation; GELU takes 8."""
+_MOST_CANDIDATES: Final = 4
+"""Values that one may be an activation of: the first, and the last ones."""
 _TWICE: Final = {"add": "it adds a value to itself", "gate": "it multiplies a value by itself"}
 
 
@@ -151,6 +154,8 @@ class GraphWalk:
         return Held(name, TracedValue(name, shape), **changes)
 
     def _put(self, name: str, step: LayerStep) -> None:
+        if len(self.steps) >= MOST_LAYERS:
+            raise NotCarriedError(f"it makes more than {MOST_LAYERS:,d} layers, the maximum for a network", step.place)
         self.steps[name] = step
         for node in step.inputs:
             self._used[node] = self._used.get(node, 0) + 1
@@ -266,4 +271,5 @@ def _candidates(held: Held) -> tuple[tuple[Held, Points], ...]:
     """Return the values that a value is a function of, the last of them the value itself if layers can compute it."""
     function = held.function or held.raw
     before = () if function is None else function.candidates
-    return (*before, (held, POINTS)) if held.function is None or held.function.known else before
+    found = (*before, (held, POINTS)) if held.function is None or held.function.known else before
+    return found if len(found) <= _MOST_CANDIDATES else (found[0], *found[1 - _MOST_CANDIDATES :])

@@ -107,3 +107,18 @@ class Held:
 def image_axes(held: Held, axes: tuple[int, ...] | None) -> bool:
     """Return whether axes, the batch included, are exactly an image's height and width."""
     return held.is_image and axes is not None and set(axes) == ({1, 2} if held.last else {2, 3})
+
+
+def computed(inputs: tuple[Any, ...]) -> Held:
+    """Return the input, which must be computed from the images."""
+    if not isinstance(inputs[0], Held):
+        raise NotCarriedError("it is applied to constants, with something computed from the images")
+    return inputs[0]
+
+
+def constant(inputs: tuple[Any, ...], place: int) -> NDArray[Any] | None:
+    """Return an input that must be a constant; None if it is left out."""
+    found = inputs[place] if len(inputs) > place else None
+    if isinstance(found, Held):
+        raise NotCarriedError(f"its input {place + 1} is computed from the images; only a constant is available")
+    return found

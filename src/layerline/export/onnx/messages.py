@@ -14,7 +14,8 @@ FLOAT32: Final = 1
 UINT8: Final = 2
 INT64: Final = 7
 """Types of tensors."""
-MOST_NODES: Final = 100_000
+MOST_NODES: Final = 50_000
+"""Operations and constants of a file: the largest network has 10,000 layers."""
 
 
 @final
@@ -35,8 +36,8 @@ class TensorProto:
     data_type: int = one(2, INTEGER, 0)
     float_data: tuple[memoryview, ...] = many(4, BYTES)
     """Packed: the bytes of the values."""
-    int32_data: tuple[int, ...] = many(5, INTEGER, packed=True, most=4_000_000)
-    int64_data: tuple[int, ...] = many(7, INTEGER, packed=True, most=4_000_000)
+    int32_data: tuple[int, ...] = many(5, INTEGER, packed=True, most=2_000_000)
+    int64_data: tuple[int, ...] = many(7, INTEGER, packed=True, most=2_000_000)
     name: str = one(8, TEXT, "")
     raw_data: bytes | memoryview = one(9, BYTES, b"")
     double_data: tuple[memoryview, ...] = many(10, BYTES)

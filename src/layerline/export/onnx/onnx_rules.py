@@ -11,7 +11,7 @@ import numpy as np
 
 from layerline.export.onnx import scalar_functions as functions
 from layerline.export.onnx.constant_folding import axes_of, resized, with_ones, without
-from layerline.export.onnx.held import Held, image_axes
+from layerline.export.onnx.held import Held, computed, constant, image_axes
 from layerline.export.onnx.onnx_graph import shortest
 from layerline.export.onnx.onnx_windows import average_pool, max_pool, pad
 from layerline.export.onnx.weighted import (
@@ -32,26 +32,13 @@ if TYPE_CHECKING:
     from layerline.export.onnx.graph_walk import GraphWalk
     from layerline.export.onnx.onnx_graph import Operation
 
+_MOST_INPUTS: Final = 256
+"""Of a Concat; DenseNet has 60."""
 Inputs = tuple["Held | NDArray[Any] | None", ...]
 Rule = Callable[["GraphWalk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
 """(walk, operation, its inputs, at least one of which is computed from the images) → its output."""
 _TURNS: Final[dict[tuple[int, ...], bool]] = {(0, 3, 1, 2): True, (0, 2, 3, 1): False}
 """A permutation → whether the channels are the last dimension before it."""
-
-
-def _only(inputs: tuple[Any, ...]) -> Held:
-    """Return the input, which must be computed from the images."""
-    if not isinstance(inputs[0], Held):
-        raise NotCarriedError("it is applied to constants, with something computed from the images")
-    return inputs[0]
-
-
-def constant(inputs: tuple[Any, ...], place: int) -> NDArray[Any] | None:
-    """Return an input that must be a constant; None if it is left out."""
-    found = inputs[place] if len(inputs) > place else None
-    if isinstance(found, Held):
-        raise NotCarriedError(f"its input {place + 1} is computed from the images; only a constant is available")
-    return found
 
 
 def _number(inputs: tuple[Any, ...], place: int, otherwise: float) -> float:
@@ -67,13 +54,13 @@ def _pointwise(function: Callable[[Any], Any]) -> Rule:
     """Return the rule of a function of one number."""
 
     def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-        return walk.function(operation, (_only(inputs),), function)
+        return walk.function(operation, (computed(inputs),), function)
 
     return rule
 
 
 def _clip(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held = _only(inputs)
+    held = computed(inputs)
     low = _number(inputs, 1, operation.real("min", -math.inf))
     high = _number(inputs, 2, operation.real("max", math.inf))
     return walk.function(operation, (held,), lambda x: np.minimum(np.maximum(x, low), high))
@@ -81,32 +68,32 @@ def _clip(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Hel
 
 def _hard_sigmoid(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     alpha, beta = operation.real("alpha", 0.2), operation.real("beta", 0.5)
-    return walk.function(operation, (_only(inputs),), lambda x: functions.hard_sigmoid(x, alpha, beta))
+    return walk.function(operation, (computed(inputs),), lambda x: functions.hard_sigmoid(x, alpha, beta))
 
 
 def _gelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     form = functions.tanh_gelu if operation.text("approximate", "none") == "tanh" else functions.gelu
-    return walk.function(operation, (_only(inputs),), form)
+    return walk.function(operation, (computed(inputs),), form)
 
 
 def _leaky_relu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     slope = shortest(operation.real("alpha", 0.01))
-    return walk.layers(operation, _only(inputs), (Part(LeakyReLU(slope)),))
+    return walk.layers(operation, computed(inputs), (Part(LeakyReLU(slope)),))
 
 
 def _elu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    return walk.layers(operation, _only(inputs), (Part(ELU(shortest(operation.real("alpha", 1.0)))),))
+    return walk.layers(operation, computed(inputs), (Part(ELU(shortest(operation.real("alpha", 1.0)))),))
 
 
 def _prelu(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     slopes = constant(inputs, 1)
     if slopes is None or not slopes.size or (slopes != slopes.reshape(-1)[0]).any():
         raise NotCarriedError("its slopes differ between channels; only one slope is available, as LeakyReLU")
-    return walk.layers(operation, _only(inputs), (Part(LeakyReLU(shortest(float(slopes.reshape(-1)[0])))),))
+    return walk.layers(operation, computed(inputs), (Part(LeakyReLU(shortest(float(slopes.reshape(-1)[0])))),))
 
 
 def _same(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    return _only(inputs).named(operation.output)
+    return computed(inputs).named(operation.output)
 
 
 def _binary(kind: str) -> Rule:
@@ -119,6 +106,8 @@ def _binary(kind: str) -> Rule:
         if isinstance(first, Held) and isinstance(second, Held):
             return _of_two(walk, operation, first, second, kind)
         held, number = (first, second) if isinstance(first, Held) else (second, first)
+        if number is None or not number.size:
+            raise NotCarriedError("an input of it is left out, or empty")
         if held.prepared is not None and held.function is None and kind in ("Add", "Sub", "Mul", "Div"):
             return _prepared(walk, operation, held, number, kind, swapped=held is second)
         if number.size == 1:
@@ -178,13 +167,15 @@ def _of_two(walk: GraphWalk, operation: Operation, first: Held, second: Held, ki
 
 
 def _sum(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    return _only(inputs) if len(inputs) == 1 else _BINARY["Add"](walk, operation, inputs)  # type: ignore[return-value]
+    return computed(inputs) if len(inputs) == 1 else _BINARY["Add"](walk, operation, inputs)  # type: ignore[return-value]
 
 
 def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     if not all(isinstance(each, Held) for each in inputs):
         raise NotCarriedError("it concatenates a constant; only values that layers compute can be")
     several: tuple[Held, ...] = inputs
+    if len(several) > _MOST_INPUTS:
+        raise NotCarriedError(f"it concatenates {len(several):,d} values; at most {_MOST_INPUTS} are supported")
     rank = len(several[0].shape) + 1
     axis = operation.whole("axis", 1) % rank
     if axis != (rank - 1 if several[0].last else 1) or any(len(each.shape) != rank - 1 for each in several):
@@ -199,7 +190,7 @@ def _concat(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
 
 
 def _transpose(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held = _only(inputs)
+    held = computed(inputs)
     rank = len(held.shape) + 1
     permutation = tuple(operation.wholes("perm") or range(rank)[::-1])
     if permutation == tuple(range(rank)):
@@ -229,7 +220,7 @@ def reshaped(walk: GraphWalk, operation: Operation, held: Held, after: tuple[int
 
 
 def _reshape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held, wanted = _only(inputs), constant(inputs, 1)
+    held, wanted = computed(inputs), constant(inputs, 1)
     if wanted is None:
         wanted = np.asarray(operation.wholes("shape") or (), np.int64)
     zero = not operation.whole("allowzero", 0)
@@ -237,7 +228,7 @@ def _reshape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> 
 
 
 def _flatten(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held = _only(inputs)
+    held = computed(inputs)
     axis = operation.whole("axis", 1) % (len(held.shape) + 1)
     if axis != 1:
         raise NotCarriedError(f"axis={axis}: only a whole image can be flattened")
@@ -245,7 +236,7 @@ def _flatten(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> 
 
 
 def _squeeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held = _only(inputs)
+    held = computed(inputs)
     sizes = (walk.batch, *held.sizes)
     axes = axes_of(operation, inputs, len(sizes))
     if axes is not None and any(sizes[axis] != 1 for axis in axes):
@@ -254,7 +245,7 @@ def _squeeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> 
 
 
 def _unsqueeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held, listed = _only(inputs), operation.wholes("axes")
+    held, listed = computed(inputs), operation.wholes("axes")
     count = len(listed) if listed is not None else 0 if constant(inputs, 1) is None else constant(inputs, 1).size  # type: ignore[union-attr]
     sizes = (walk.batch, *held.sizes)
     axes = axes_of(operation, inputs, len(sizes) + count) or ()
@@ -264,7 +255,7 @@ def _unsqueeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -
 
 
 def _expand(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held, wanted = _only(inputs), constant(inputs, 1)
+    held, wanted = computed(inputs), constant(inputs, 1)
     sizes = (walk.batch, *held.sizes)
     after = np.broadcast_shapes(sizes, tuple(int(size) for size in (() if wanted is None else wanted.reshape(-1)[:8])))
     if after == sizes or (held.is_image and not held.last and after[:2] == sizes[:2] and sizes[2:] == (1, 1)):
@@ -275,20 +266,20 @@ def _expand(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> H
 
 
 def _shape(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> NDArray[Any]:
-    sizes = (walk.batch, *_only(inputs).sizes)
+    sizes = (walk.batch, *computed(inputs).sizes)
     return np.array(sizes[operation.whole("start", 0) : operation.whole("end", len(sizes))], np.int64)
 
 
 def _global(layer: GlobalPool | GlobalMaxPool) -> Rule:
     def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-        return walk.layers(operation, _only(inputs).planar("a pool"), (Part(layer),))
+        return walk.layers(operation, computed(inputs).planar("a pool"), (Part(layer),))
 
     return rule
 
 
 def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
     def rule(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-        held = _only(inputs)
+        held = computed(inputs)
         axes = axes_of(operation, inputs, len(held.shape) + 1)
         if not image_axes(held, axes):
             raise NotCarriedError(f"axes={axes}: only the {what} over height and width is available")
@@ -300,7 +291,7 @@ def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
 
 
 def _softmax(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
-    held = _only(inputs)
+    held = computed(inputs)
     axis = operation.whole("axis", 1 if walk.opset < 13 else -1) % (len(held.shape) + 1)
     if held.is_image or axis != 1 or held.order is not None:
         raise NotCarriedError("only a softmax over the classes is available, at the end")

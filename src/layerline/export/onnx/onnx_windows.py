@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from layerline.export.onnx.constant_folding import axes_of
+from layerline.export.onnx.held import computed, constant
 from layerline.layers import AvgPool
 from layerline.layers.grammar import times
 from layerline.layers.windows import Window
@@ -81,7 +82,7 @@ def _places(operation: Operation, window: Window, shape: Shape, pads: Pads) -> S
 
 def max_pool(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return a Pool."""
-    held, window = walk.settled(inputs[0]).planar("a pool"), window_of(operation)
+    held, window = walk.settled(computed(inputs)).planar("a pool"), window_of(operation)
     if len(operation.outputs) > 1 and any(map(walk.uses, operation.outputs[1:])):
         raise NotCarriedError("the places of its maxima are not available")
     pads = pads_of(operation, window, held.shape)
@@ -102,7 +103,7 @@ def _never_wins(walk: GraphWalk, held: Held) -> bool:
 
 def average_pool(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return an AvgPool."""
-    held, window = walk.settled(inputs[0]).planar("a pool"), window_of(operation)
+    held, window = walk.settled(computed(inputs)).planar("a pool"), window_of(operation)
     if window.dilation != (1, 1):
         raise NotCarriedError("its dilation: pools have none here")
     pads, counts = pads_of(operation, window, held.shape), bool(operation.whole("count_include_pad", 0))
@@ -137,18 +138,21 @@ layers_of_padded = _layers
 
 def pad(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     """Return padding that the next layer must take."""
-    held = walk.settled(inputs[0])
+    held = walk.settled(computed(inputs))
     if not held.is_image or operation.text("mode", "constant") != "constant":
         raise NotCarriedError("only an image can be padded, with a constant")
-    listed = operation.wholes("pads")
-    pads = [int(each) for each in (listed if listed is not None else inputs[1].reshape(-1)[:32])]
+    listed, given = operation.wholes("pads"), constant(inputs, 1)
+    pads = [int(each) for each in (listed or (() if given is None else given.reshape(-1)[:32]))]
     axes = axes_of(operation, (None, *inputs[3:]), 4) or (0, 1, 2, 3)
+    if len(pads) != 2 * len(axes):
+        raise NotCarriedError(f"it has {len(pads)} pads for {len(axes)} dimensions")
     sides = {axis: (pads[k], pads[k + len(axes)]) for k, axis in enumerate(axes)}
     first = 1 if held.last else 2
     down, across = (sides.pop(first + k, (0, 0)) for k in (0, 1))
     if any(map(any, sides.values())) or min(*down, *across) < 0:
         raise NotCarriedError(f"pads={pads}: only rows and columns can be added")
     fill = operation.real("value", 0.0)
-    if len(inputs) > 2 and inputs[2] is not None:
-        fill = float(inputs[2].reshape(-1)[0])
+    value = constant(inputs, 2)
+    if value is not None and value.size:
+        fill = float(value.reshape(-1)[0])
     return padded(held, (down[0], across[0], down[1], across[1]), fill).named(operation.output)

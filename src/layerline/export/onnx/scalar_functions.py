@@ -74,20 +74,19 @@ _KNOWN: Final[tuple[tuple[Layer | None, Points], ...]] = (
     (Mish(), POINTS * np.tanh(softplus(POINTS))),
 )
 """A layer, or None for y = x, and its values."""
+_VALUES: Final = np.stack([values for _, values in _KNOWN])
 
 
 def recognized(values: Points) -> tuple[Layer, ...] | None:
     """Return the layer with these values, () if they are the points themselves; None if there is none."""
-    for layer, expected in _KNOWN:
-        if _equal(values, expected):
-            return () if layer is None else (layer,)
-    return None
+    equal = (np.abs(_VALUES - values) <= _CLOSE * np.maximum(1, np.abs(_VALUES))).all(axis=1)
+    if not equal.any():
+        return None
+    layer = _KNOWN[int(equal.argmax())][0]
+    return () if layer is None else (layer,)
 
 
 def is_tanh_gelu(values: Points) -> bool:
     """Return whether a function is the approximation of GELU by tanh, which is not available."""
-    return _equal(values, tanh_gelu(POINTS))
-
-
-def _equal(values: Points, expected: Points) -> bool:
+    expected = tanh_gelu(POINTS)
     return bool((np.abs(values - expected) <= _CLOSE * np.maximum(1, np.abs(expected))).all())
