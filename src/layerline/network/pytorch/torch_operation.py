@@ -56,6 +56,8 @@ class Part:
     layer: Layer
     weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """Our short name → the module's tensor."""
+    still: bool = False
+    """Whether it does in training what it does in evaluation, so that it must be in a frozen part."""
 
 
 @final
