@@ -1250,6 +1250,33 @@ def zeros_before_a_max_pool():
     return nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(75, 2))
 
 
+class FunctionalNorms(nn.Module):
+    """F.batch_norm without `training`: it always uses the running statistics, which are buffers."""
+
+    def __init__(self, frozen):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(144, 2)
+        self.register_buffer("gain", torch.rand(4) + 0.5)
+        self.register_buffer("shift", torch.randn(4))
+        self.register_buffer("mean", torch.randn(4))
+        self.register_buffer("var", torch.rand(4) + 0.5)
+        self.conv.requires_grad_(not frozen)
+
+    def forward(self, x):
+        x = F.batch_norm(self.conv(x), self.mean, self.var, self.gain, self.shift)
+        return self.fc(F.relu(x).flatten(1))
+
+
+@carried(3, 8, 8)
+def functional_norm_in_a_frozen_part():
+    return FunctionalNorms(frozen=True)
+
+
+@refused((3, 8, 8), ("forward (batch_norm)", "not all parameters up to it are frozen"))
+def functional_norm_after_trained_parameters():
+    return FunctionalNorms(frozen=False)
+
+
 @refused((3, 8, 8), ("1 (BatchNorm2d)", "evaluation mode"))
 def frozen_batch_norm():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))

@@ -57,3 +57,14 @@ def test_patience_counts_from_what_got_better() -> None:
     rows = [row(1, 0.5, 0.7, 0.9), row(2, 0.4, 0.6, 0.8), row(3, 0.6, 0.6, 0.9), row(4, 0.7, 0.65, 0.7)]
     assert [without_a_better(rule, rows) for rule in ("accuracy", "loss", "macro_f1")] == [2, 2, 3]
     assert without_a_better("accuracy", [*rows, row(5, 0.7, 0.8, 0.7)]) == 0
+
+
+def test_a_head_on_features_keeps_its_end_with_few_images() -> None:
+    """Of 30 validation images, a lucky early epoch without a mistake does not beat a plateau two images below; an end
+    that is eight images below does not count. With 50 images, or without frozen layers, the usual rule holds."""
+    plateau = [1.0, *[28 / 30] * 5]
+    cases = ((plateau, 30, True, 5), (plateau, 30, False, 0), (plateau, 50, True, 0), ([1.0, 22 / 30], 30, True, 0))
+    for accuracies, images, features, expected in cases:
+        rows = [row(k, 1.0, accuracy, 0.5) for k, accuracy in enumerate(accuracies, 1)]
+        seen = [k for k in range(len(rows)) if is_best("accuracy", rows[: k + 1], images, features=features)]
+        assert seen[-1] == expected, (accuracies, images, features)

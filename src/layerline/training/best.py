@@ -10,14 +10,20 @@ if TYPE_CHECKING:
 
     from layerline.runs.history import EpochRow
 
+FEW: Final = 50
+"""With fewer validation images than this, a head on features may be two standard errors below its highest accuracy."""
 
-def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:
+
+def is_best(rule: str, seen: Sequence[EpochRow], images: int, *, features: bool = False) -> bool:
     """Return whether the last of the epochs `seen` is the best so far, by the recipe's rule.
 
     accuracy: its validation accuracy is within a standard error √(p(1 − p) / images) of the highest, p. A schedule that
-    ends at 0 is best at its end, and a difference of a few images between two epochs is chance.
+    ends at 0 is best at its end, and a difference of a few images between two epochs is chance. With fewer than FEW
+    images and a head on frozen features: within two standard errors of p̃ = (p · images + 2) / (images + 4), as in the
+    interval of Agresti and Coull (1998), which is not zero where p is 1.
     loss: its validation loss is lower than all before. macro_f1: no validation macro F1 is higher.
-    Without a validation set every epoch is the best so far. images: the size of the validation set.
+    Without a validation set every epoch is the best so far. images: the size of the validation set. features: whether
+    the network is a head on frozen features.
     """
     *before, now = _values(seen, _DECIDES[rule])
     if now is None:
@@ -25,8 +31,16 @@ def is_best(rule: str, seen: Sequence[EpochRow], images: int) -> bool:
     if rule == "loss":
         return all(now < each for each in before)
     highest = max([now, *before])
-    spread = math.sqrt(highest * (1 - highest) / images) if rule == "accuracy" else 0.0
+    spread = _spread(highest, images, few=features and images < FEW) if rule == "accuracy" else 0.0
     return bool(now >= highest - spread)
+
+
+def _spread(p: float, images: int, *, few: bool) -> float:
+    """Return how far below the highest accuracy, p, an epoch may be by chance."""
+    if not few:
+        return math.sqrt(p * (1 - p) / images)
+    p = (p * images + 2) / (images + 4)
+    return 2 * math.sqrt(p * (1 - p) / (images + 4))
 
 
 def without_a_better(rule: str, history: Sequence[EpochRow]) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Call:
+class TrainCall:
     """The arguments of a call."""
 
     function: str

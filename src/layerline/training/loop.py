@@ -83,10 +83,9 @@ class Loop:
         """Steps done of the unfinished epoch; 0 if none has started."""
         self._engine, self._data, self._recipe = prepared.engine, prepared.data, prepared.recipe
         self._watcher, self._interrupt, self._writer, self._clock = watcher, interrupt, writer, clock
+        self._head = prepared.network.frozen_end > 0
         self._steps = self._recipe.steps(len(self._data.train))
-        self._epoch = 0
-        self._jump_reported = False
-        self._spent = 0.0
+        self._epoch, self._spent, self._jump_reported = 0, 0.0, False
         self._enough = False
         """Whether a watcher wants no further epoch."""
         self._began = self._epoch_began = clock()
@@ -182,7 +181,8 @@ class Loop:
         held_out = None if validation is None else (validation.loss, validation.scores)
         row = EpochRow.of(plan, running, seconds, held_out)
         images = len(self._data.validation or ())
-        row = dataclasses.replace(row, best=is_best(self._recipe.best, (*self.history, row), images))
+        best = is_best(self._recipe.best, (*self.history, row), images, features=self._head)
+        row = dataclasses.replace(row, best=best)
         self.last = state.averaged
         if row.best:
             self.best = self.last

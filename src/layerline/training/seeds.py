@@ -17,7 +17,7 @@ from layerline.runs.folder import RunFolder
 from layerline.runs.names import SEEDS
 from layerline.runs.seed_runs import SeedRuns
 from layerline.training import by_name
-from layerline.training.call import Call
+from layerline.training.call import TrainCall
 from layerline.training.interrupt import Interrupt
 from layerline.training.prepared import Prepared
 from layerline.training.series import FEWEST, Series, Trainings
@@ -83,7 +83,7 @@ def train_seeds(
     check_count(seeds, requested)
     folder = None if out is None else RunFolder.named(Path(out))
     parts, interrupt = (requested, engine, threads, Placement(str(device), str(precision)), allow), Interrupt()
-    prepared = Call("train_seeds", network, data, recipe, chosen, *parts).prepared(Watcher(), interrupt)
+    prepared = TrainCall("train_seeds", network, data, recipe, chosen, *parts).prepared(Watcher(), interrupt)
     trainings = series(prepared, seeds, folder)
 
     def ended(_: int, run: Run | None) -> None:

@@ -35,7 +35,7 @@ from layerline.runs.predictions import Predictions
 from layerline.runs.result import Result
 from layerline.system.workers import StoppedError, aside
 from layerline.training import by_name, warm_start
-from layerline.training.call import Call
+from layerline.training.call import TrainCall
 from layerline.training.interrupt import Interrupt
 from layerline.training.live import Several
 from layerline.training.live import live as live_figure
@@ -110,7 +110,7 @@ def train(
     watcher: Watcher = callbacks if figure is None else Several((callbacks, figure))
     parts = (requested, engine, threads, Placement(str(device), str(precision)), allow, start_from)
     interrupt = Interrupt()
-    call = Call("train", network, data, recipe, chosen, *parts, tries=on_epoch is None)
+    call = TrainCall("train", network, data, recipe, chosen, *parts, tries=on_epoch is None)
     prepared = call.prepared(watcher, interrupt)
     if figure is not None and prepared.tried is not None:
         figure.replayed(prepared.tried.history)

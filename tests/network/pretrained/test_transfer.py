@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from foreign_backbones import added
@@ -76,3 +79,11 @@ def test_images_that_are_no_photos_are_refused() -> None:
             check_images(BACKBONES[NAME], shape)
     check_images(BACKBONES[NAME], (3, 32, 32))
     assert HEAD in transfer_text(BACKBONES[NAME])
+
+
+@pytest.mark.parametrize("call", ["presets()", "network.preset('lite0')", "network.find('resnet18')"])
+def test_names_and_files_need_no_numpy(call: str) -> None:
+    """Presets and the network files of backbones are read without NumPy, and without what reads weights."""
+    code = f"import sys, layerline\nfrom layerline import network, presets\n{call}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert not {"numpy", "layerline.network.pretrained.installed"}.intersection(done.stdout.split())

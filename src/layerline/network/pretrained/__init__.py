@@ -1,11 +1,13 @@
-"""CHECK: networks with pretrained weights from other libraries, without their classifiers."""
+"""CHECK: networks with pretrained weights from other libraries, without their classifiers.
+
+What reads weights is imported when it is first needed: names and network files of backbones need no NumPy.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from layerline.errors import UserError
-from layerline.network.pretrained import installed, weights_folder
 from layerline.network.pretrained.backbones import BACKBONES, Backbone, backbone
 from layerline.network.pretrained.pretrained_weights import Pretrained
 
@@ -20,6 +22,8 @@ def find(name: str) -> Pretrained | None:
     The user's folder is searched first, then the installed packages; nothing is downloaded, and no code of theirs runs.
     Raises UserError if the name is unknown, or the weights were changed.
     """
+    from layerline.network.pretrained import installed, weights_folder
+
     known = backbone(name)
     return weights_folder.read(known) or installed.read(known)
 
@@ -34,6 +38,8 @@ def get(name: str) -> Pretrained:
 
 def how_to_get(name: str) -> str:
     """Return the command that makes the weights of a backbone available. Raises UserError if it is unknown."""
+    from layerline.network.pretrained import installed
+
     known = backbone(name)
     package = installed.PACKAGES.get(name)
     if package is not None:

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from layerline.errors import DataError
 from layerline.layers.grammar import times
 from layerline.network.check import parse
-from layerline.network.start import Start, digest
 from layerline.network_file import formatted
 
 if TYPE_CHECKING:
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.network.pretrained.backbones import Backbone
+    from layerline.network.start import Start
 
 HEAD: Final = "Flat\nFC classes\n"
 """The head if none is specified: multinomial logistic regression on the features."""
@@ -73,6 +71,8 @@ def check_images(backbone: Backbone, shape: tuple[int, int, int]) -> None:
 
 def transfer_weights(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return a backbone's weights by the names of `transfer_text`, with the preprocessing as the first BatchNorm."""
+    import numpy as np
+
     a = _LARGEST * np.array(backbone.scale, np.float64)  # the input is a · x + shift
     norm: dict[str, NDArray[Any]] = {
         "weight": np.ones(3, np.float32),
@@ -90,6 +90,8 @@ def transfer_weights(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) ->
 
 def start_of(backbone: Backbone, weights: Mapping[str, NDArray[Any]]) -> Start:
     """Return the start of a training with a backbone's weights; those of the head are drawn by the seed."""
+    from layerline.network.start import Start, digest
+
     moved = transfer_weights(backbone, weights)
     return Start(digest(moved), moved, backbone.name, title=title_of(backbone))
 

@@ -16,7 +16,7 @@ from layerline.layers import Softmax
 from layerline.layers.grammar import times
 from layerline.network.check import parse
 from layerline.network.pytorch.blocks import Line, lines_of
-from layerline.network.pytorch.frozen_part import freeze, frozen_paths, mode_notes, not_frozen
+from layerline.network.pytorch.frozen_part import freeze, frozen_paths, mode_notes, not_frozen, not_still
 from layerline.network.pytorch.misfit import misfit
 from layerline.network.pytorch.mode_differences import last_softmax
 from layerline.network.pytorch.module_checks import check_modes, check_module, still, unwrapped
@@ -171,6 +171,12 @@ def _frozen(module: nn.Module, lines: list[Line], unmoved: set[str], findings: F
     for path in sorted(unmoved.intersection(line.place[0] for line in lines) - frozen_paths(found)):
         reason = "it stays in evaluation mode, but comes after trained parameters: a frozen part starts at the input"
         findings.add(path, type(module.get_submodule(path)).__name__, reason)
+    for line in not_still(found):
+        reason = (
+            "it uses the running statistics in training, too, but not all parameters up to it are frozen; "
+            "pass training=self.training, or freeze them (requires_grad=False)"
+        )
+        findings.add(*line.place, reason)
     findings.raise_any()
     return found
 

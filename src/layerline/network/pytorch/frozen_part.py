@@ -32,7 +32,7 @@ def freeze(lines: Sequence[Line], still: Collection[str]) -> list[Line]:
         parameters = [each for line in item for each in _parameters(line)]
         if any(each.requires_grad for each in parameters):
             break
-        if parameters or any(line.place[0] in still for line in item):
+        if parameters or any(line.place[0] in still or stands_still(line) for line in item):
             end = frozen = last
         elif end == last - len(item) and not any(line.part and line.part.layer.only_in_training for line in item):
             end = last
@@ -41,10 +41,22 @@ def freeze(lines: Sequence[Line], still: Collection[str]) -> list[Line]:
 
 def frozen_paths(lines: Sequence[Line]) -> set[str]:
     """Return the paths of the operations in the Freeze; none if there is no Freeze."""
-    if not lines or lines[0].text != _FREEZE:
-        return set()
-    end, _ = next(_items(lines))
-    return {line.place[0] for line in lines[1 : end - 1]}
+    return {line.place[0] for line in lines[: _end(lines)]}
+
+
+def not_still(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines after the Freeze that must be in it."""
+    return [line for line in lines[_end(lines) :] if stands_still(line)]
+
+
+def stands_still(line: Line) -> bool:
+    """Return whether an operation must be in a frozen part."""
+    return line.part is not None and line.part.still
+
+
+def _end(lines: Sequence[Line]) -> int:
+    """Return the number of lines of the Freeze; 0 if there is none."""
+    return next(_items(lines))[0] if lines and lines[0].text == _FREEZE else 0
 
 
 def not_frozen(module: nn.Module, network: Network, names: Mapping[str, str]) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class Part:
     layer: Layer
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Our short name → the tensor."""
+    still: bool = False
+    """Whether it does in training what it does in evaluation, so that it must be in a frozen part."""
 
 
 @final

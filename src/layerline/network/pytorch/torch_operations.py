@@ -121,10 +121,8 @@ def _batch_norm(
         raise NotCarriedError("track_running_stats=False; only BatchNorm with running statistics is available")
     if momentum is None:
         raise NotCarriedError("momentum=None, a cumulative average; only a fixed momentum is available")
-    if not training:
-        raise NotCarriedError("it is frozen: it uses the running statistics in training, too")
     weights = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    return (Part(BatchNorm(float(momentum), float(eps)), weights),)
+    return (Part(BatchNorm(float(momentum), float(eps)), weights, still=not training),)
 
 
 def _batch_norm_module(at: At, module: Any, input: Any) -> Result:
