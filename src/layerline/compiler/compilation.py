@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler import code_cache, jit
-from layerline.compiler.build import build
-from layerline.compiler.exchanging import exchanging
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.object_code import object_of
-from layerline.compiler.passes import optimize
+from layerline.compiler.optimized import optimized_program
 from layerline.compiler.schedule import schedule
 
 if TYPE_CHECKING:
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Program, Schedule
+    from layerline.compiler.program import Schedule
     from layerline.compiler.task import Task
     from layerline.network import Network
 
@@ -35,23 +33,10 @@ class Compiled:
 
 
 @functools.lru_cache(CACHE_SIZE)
-def program_of(network: Network, machine: Machine, task: Task) -> Program:
-    """Return the network's Program, optimized."""
-    program = build(network, machine, task)
-    if task.exchanges:
-        program = exchanging(program)
-    return optimize(program, machine, fuse_updates=task.fuse_updates, exact=task.exact)
-
-
-@functools.lru_cache(CACHE_SIZE)
 def plan(network: Network, machine: Machine, task: Task) -> Schedule:
-    """Return the network's Program, split into phases, with a place for each buffer.
-
-    Images of a network so large that it predicts them one at a time share memory, so that more of it stays in a cache.
-    """
-    program = program_of(network, machine, task)
-    one_at_a_time = program.group == 1 and not program.training
-    return shared(program, machine) if one_at_a_time else schedule(program)
+    """Return the network's Program in phases, with a place for each buffer; large predicting ones share places."""
+    program = optimized_program(network, machine, task)
+    return shared(program, machine) if program.group == 1 and not program.training else schedule(program)
 
 
 def compile_network(network: Network, machine: Machine, task: Task) -> Compiled:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.build import build
-from layerline.compiler.compilation import plan, program_of
+from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import named, target
+from layerline.compiler.optimized import optimized_program
 from layerline.compiler.program import Per
 from layerline.compiler.task import End, task_of
 from layerline.errors import UserError
@@ -54,7 +55,7 @@ def show(
     if stage == "program":
         return program_text(network, machine, task)
     alone = not machine.target.trains
-    schedule = shared(program_of(network, machine, task), machine) if alone else plan(network, machine, task)
+    schedule = shared(optimized_program(network, machine, task), machine) if alone else plan(network, machine, task)
     if stage == "plan":
         return plan_text(network, machine, schedule)
     text = write_module(schedule, machine)

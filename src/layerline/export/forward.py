@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerline.compiler.compilation import program_of
 from layerline.compiler.dtype import DType
 from layerline.compiler.folding import folded_weights
 from layerline.compiler.lifetimes import shared
+from layerline.compiler.optimized import optimized_program
 from layerline.compiler.task import End, task_of
 from layerline.recipe import Recipe
 
@@ -40,7 +40,7 @@ def forward(subject: Subject, machine: Machine, source: DType = DType.U8, *, cha
     network, scaling = subject.network.unfrozen, subject.card.scaling
     even = len(set(zip(scaling.scale, scaling.shift, strict=True))) == 1
     task = task_of(_EXACT, training=False, source=source, channels_last=channels_last, even_scaling=even)
-    program = program_of(network, machine, dataclasses.replace(task, end=End.PROBABILITIES))
+    program = optimized_program(network, machine, dataclasses.replace(task, end=End.PROBABILITIES))
     planned = shared(program, machine)
     constants = np.zeros(planned.arena_bytes, np.uint8)
     folded = folded_weights(network, subject.weights)

@@ -83,7 +83,7 @@ class BatchNormSums(Kernel):
 
 
 @dataclass(frozen=True)
-class Line:
+class ChannelLine:
     """The normalization of one vector of channels: y = (x − mean) · a + b."""
 
     mean: Value
@@ -91,7 +91,7 @@ class Line:
     a: Value
 
     @classmethod
-    def loaded(cls, pen: Pen, c: Index, lanes: int) -> Line:
+    def loaded(cls, pen: Pen, c: Index, lanes: int) -> ChannelLine:
         """Return the statistics of the channels from c."""
         return cls(*(pen.load(pen.pointer(name), c, lanes) for name in LINEAR))
 
@@ -134,7 +134,7 @@ class BatchNormGradientSums(Kernel):
     def write(self, pen: Pen) -> None:
         def of_channels(c: Index, lanes: int) -> Terms:
             mean = pen.load(pen.pointer("exact"), c, lanes)
-            line = Line.loaded(pen, c, lanes) if self.activation else None
+            line = ChannelLine.loaded(pen, c, lanes) if self.activation else None
             b = pen.load(pen.pointer("b"), c, lanes) if self.activation else None
 
             def terms(n: Index, p: Index, q: Index) -> tuple[Value, Value]:
@@ -294,7 +294,7 @@ class BatchNormForward(Kernel):
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
         with pen.loop("n", pen.count("images")) as n, pen.loop("p", self.x.height) as p:
             for c, count in vectors(pen, C, lanes):
-                line, b = Line.loaded(pen, c, lanes), pen.load(pen.pointer("b"), c, lanes)
+                line, b = ChannelLine.loaded(pen, c, lanes), pen.load(pen.pointer("b"), c, lanes)
                 with pen.loop("q", self.x.width) as q:
                     x = pen.load(pen.pointer("x"), self.x.at(n, p, q, c), lanes)
                     pen.prefetch(pen.pointer("x"), self.x.at(n, p + 1, q, c))
@@ -377,7 +377,7 @@ class BatchNormBackward(Kernel):
         C, lanes = self.x.channels, pen.machine.lanes_for(self.x.channels)
         with pen.loop("n", pen.count("images")) as n, pen.loop("p", self.x.height) as p:
             for c, count in vectors(pen, C, lanes):
-                line = Line.loaded(pen, c, lanes)
+                line = ChannelLine.loaded(pen, c, lanes)
                 b = pen.load(pen.pointer("b"), c, lanes) if self.activation else None
                 offset, offset_rest, slope, slope_rest = (
                     pen.load(pen.pointer("slope"), c + k * stride(C), lanes) for k in range(4)
