@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.loops import vectors
-from layerline.compiler.plane import item
 
 if TYPE_CHECKING:
     from layerline.compiler.pen import Pen
@@ -60,17 +59,17 @@ def write_border(pen: Pen, name: str, plane: Plane, value: Value) -> None:
     Kernels write the border of what they set, so that an image needs no memory that is prepared for it, and may share
     it with others.
     """
-    gap = (plane.left + plane.right) * plane.channels
-    first, last = plane.top * plane.pitch + plane.left * plane.channels, plane.bottom * plane.pitch
     if plane.bare:
         return
+    H, W = plane.height, plane.width
+    between, end = plane.inner(1) - plane.inner(0, W), plane.inner(H - 1, W)
     with pen.loop("n", pen.count("images")) as n:
-        to = pen.at(pen.pointer(name), item(n, plane.size))
-        _fill(pen, to, first, value)
-        if gap and plane.height > 1:
-            with pen.loop("h", plane.height - 1) as h:
-                _fill(pen, pen.at(to, plane.inner(h, plane.width)), gap, value)
-        _fill(pen, pen.at(to, plane.inner(plane.height - 1, plane.width)), plane.right * plane.channels + last, value)
+        to = pen.at(pen.pointer(name), plane.begin(n))
+        _fill(pen, to, plane.inner(), value)
+        if between and H > 1:
+            with pen.loop("h", H - 1) as h:
+                _fill(pen, pen.at(to, plane.inner(h, W)), between, value)
+        _fill(pen, pen.at(to, end), plane.size - end, value)
 
 
 def _fill(pen: Pen, to: Pointer, count: int, value: Value) -> None:

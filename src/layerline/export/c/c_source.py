@@ -70,24 +70,14 @@ class CSource:
     def header(self, title: str, rows: Iterable[tuple[str, str]]) -> str:
         """Return the header, for C and C++."""
         guard = f"{self.name.upper()}_H"
-        inside = "\n".join(self._declarations())
-        return f"""{chr(10).join(self._comment(title, rows))}
-#ifndef {guard}
-#define {guard}
-
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-{inside}
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
+        lines = (
+            *self._comment(title, rows),
+            *(f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", ""),
+            *("#ifdef __cplusplus", 'extern "C" {', "#endif", ""),
+            *self._declarations(),
+            *("#ifdef __cplusplus", "}", "#endif", "", "#endif", ""),
+        )
+        return "\n".join(lines)
 
     def _comment(self, title: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield f"/* {in_comment(title)}"

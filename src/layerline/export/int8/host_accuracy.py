@@ -1,4 +1,4 @@
-"""Runs a Program on 8-bit values on this CPU: the accuracy that is told is that of the code that is exported."""
+"""Runs a Program on 8-bit values on this CPU: the reported accuracy is that of the code that is exported."""
 
 from __future__ import annotations
 

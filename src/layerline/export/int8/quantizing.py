@@ -50,7 +50,7 @@ class Accuracy:
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """A Program on 8-bit values, and what is to be told of it."""
+    """A Program on 8-bit values, and what to report about it."""
 
     program: Int8Program
     accuracy: Accuracy
@@ -64,7 +64,7 @@ class Quantized:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what is to be told."""
+        """Return what to report."""
         return str(self.accuracy), f"ranges of 8-bit values from {display.counted(self.observed, 'training image')}"
 
 
@@ -88,7 +88,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     after = accuracy(probabilities(network, scaling, made, validation), validation)
     found = Accuracy(before, after, len(validation))
     if found.loss > options.max_loss:
-        accepted = math.ceil(found.loss * 1000) / 1000
+        accepted = (math.floor(found.loss * 1000) + 1) / 1000
         raise UserError(f"--max-loss {options.max_loss:g}: {found}", f"to accept this loss: --max-loss {accepted:g}")
     return Quantized(made(machine, True), found, len(chosen(data.train)))
 
