@@ -14,6 +14,7 @@ from onnx_models import file, head, node, tensor, written
 
 import layerline
 from layerline.errors import UnsupportedError, UserError
+from layerline.export.onnx import importing, runtime
 from layerline.export.onnx.messages import ModelProto, StringStringEntryProto
 from layerline.files import protobuf
 from layerline.network import preset, presets
@@ -657,3 +658,37 @@ def test_wrong_options_are_refused(flags: tuple[str, ...], message: str, tmp_pat
     assert ran.returncode == 2
     assert message in ran.stderr
     assert not [*tmp_path.glob("*.cnn")]
+
+
+def test_an_import_is_compared_with_another_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one is installed; other results refuse the import, and a file that it cannot run is noted."""
+    graph, constants = head(conv("x", "h", "w"))
+    path = written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    monkeypatch.setattr(runtime, "installed", lambda: True)
+    monkeypatch.setattr(runtime, "_version", lambda: "1.2.3")
+    for change, message in ((0.0, "checked with onnxruntime 1.2.3: the largest difference"), (0.01, None)):
+        monkeypatch.setattr(
+            runtime,
+            "outputs",
+            lambda content, images, *_, change=change: onnx_runtime.run(content, images) + np.array([0, 0, change]),
+        )
+        if message is not None:
+            assert importing.imported(path, importing.ImportOptions()).notes[-1].startswith(message)
+            continue
+        with pytest.raises(UserError, match=r"computes other probabilities than Layerline: they differ by up to 0\.0"):
+            layerline.from_onnx(path)
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no kernel for it\nat length")
+
+    monkeypatch.setattr(runtime, "outputs", fails)
+    note = importing.imported(path, importing.ImportOptions()).notes[-1]
+    assert note == "not checked, because onnxruntime 1.2.3 cannot run the file: no kernel for it"
+
+
+def test_a_pad_or_product_without_its_input_is_refused(tmp_path: Path) -> None:
+    """What the fuzzer found: operations with fewer inputs than they need."""
+    for nodes in ([node("Pad", "x", "h")], [node("Add", "x -", "h")], [node("Clip", "b x", "h")],
+                  [node("Expand", "x wrong", "h")], [node("BatchNormalization", "x b", "h")]):  # fmt: skip
+        message = refused(tmp_path, nodes, {"wrong": np.array([7, 7], np.int64)})
+        assert "1 part is not supported" in message
