@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_models
 import onnx_runtime
 import pytest
-from command import run
+from command import PLAIN, run
 from onnx_models import file, head, node, tensor, written
 
 import layerline
@@ -692,3 +695,21 @@ def test_a_pad_or_product_without_its_input_is_refused(tmp_path: Path) -> None:
                   [node("Expand", "x wrong", "h")], [node("BatchNormalization", "x b", "h")]):  # fmt: skip
         message = refused(tmp_path, nodes, {"wrong": np.array([7, 7], np.int64)})
         assert "1 part is not supported" in message
+
+
+def test_pytorch_is_not_needed() -> None:
+    """What an import shares with from_torch, the blocks and windows, imports no PyTorch, nor does an export."""
+    modules = "layerline.training.from_onnx, layerline.export.onnx.writing, layerline.cli.import_"
+    code = f"import sys, {modules}; print(sorted({{'torch', 'onnx', 'onnxruntime'}} & set(sys.modules)))"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], env=PLAIN, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
+
+
+def test_a_newer_format_version_is_read(tmp_path: Path) -> None:
+    """The format's version says which fields there may be; those that are unknown are skipped."""
+    graph, constants = head(conv("x", "h", "w"))
+    message = protobuf.decoded(ModelProto, file(graph, {**constants, "w": W["w"]}))
+    newer = protobuf.encoded(dataclasses.replace(message, ir_version=99)) + bytes.fromhex("a20603616263")
+    assert lines(layerline.from_onnx(written(tmp_path, newer)))[0] == "Conv 4 kernel=3 bias=no"

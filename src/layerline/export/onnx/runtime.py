@@ -113,7 +113,7 @@ def agreed(ours: NDArray[Any], theirs: NDArray[Any], place: str, *, halved: bool
     if not difference <= close:
         raise UserError(
             f"{place}: onnxruntime {_version()} computes other probabilities than Layerline: they differ by up to "
-            f"{difference:.3g} of the largest one, at most {close:g} is accepted; nothing was written",
+            f"{difference:.3g} of the largest one, at most {close:g} is accepted",
             "export the model with another opset or exporter, in float32",
         )
     return f"checked with onnxruntime {_version()}: the largest difference of {_IMAGES} images is {difference:.1g}"
