@@ -147,6 +147,7 @@ def test_the_scaling_rounds_as_in_the_engine() -> None:
     assert constants["shift"] == np.float32(-0.7)
 
 
+@pytest.mark.smoke
 def test_the_command(tmp_path: Path) -> None:
     """It writes a file that computes what the model does, prints its sizes, and replaces a file only with --force."""
     model = onnx_models.drawn(5)

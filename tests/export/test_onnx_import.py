@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_models
 import onnx_runtime
 import pytest
-from command import run
-from onnx_models import file, head, node, tensor, written
+from command import PLAIN, run
+from onnx_graphs import ACTIVATIONS, BASE, BIAS, FC, GRAPHS, W, conv
+from onnx_models import file, head, node, written
 
 import layerline
-from layerline.errors import UnsupportedError, UserError
+from layerline.errors import UserError
+from layerline.export.onnx import importing, runtime
 from layerline.export.onnx.messages import ModelProto, StringStringEntryProto
 from layerline.files import protobuf
 from layerline.network import preset, presets
@@ -119,93 +123,6 @@ def test_a_changed_file_is_read_from_its_graph(tmp_path: Path) -> None:
     assert back.classes == ("a", "b", "c", "d")
 
 
-def conv(x: str, y: str, w: str, **attributes: Any) -> NodeProto:
-    return node("Conv", f"{x} {w}", y, **attributes)
-
-
-RNG = np.random.default_rng(5)
-W: dict[str, Any] = {
-    "w": RNG.normal(0, 1, (4, 2, 3, 3)).astype(np.float32),
-    "v": RNG.normal(0, 1, (4, 4, 1, 1)).astype(np.float32),
-    "wd": RNG.normal(0, 1, (4, 1, 3, 3)).astype(np.float32),
-    "b": RNG.normal(0, 1, 4).astype(np.float32),
-    "c": RNG.normal(0, 1, (1, 4, 1, 1)).astype(np.float32),
-    "s": RNG.uniform(0.5, 2, (1, 4, 1, 1)).astype(np.float32),
-    "gw": RNG.normal(0, 1, (4, 4)).astype(np.float32),
-    "var": RNG.uniform(0.5, 2, 4).astype(np.float32),
-    **{name: np.float32(number) for name, number in (("0", 0), ("6", 6), ("3", 3), ("1", 1), ("half", 0.5))},
-    "root": np.float32(math.sqrt(2)),
-    "inv": np.float32(1 / math.sqrt(2)),
-    "sixth": np.float32(1 / 6),
-    "minus1": np.array([-1], np.int64),
-    "zero": np.array(0, np.int64),
-    "axis0": np.array([0], np.int64),
-    "axes11": np.array([2, 3], np.int64),
-    "flat": np.array([0, -1], np.int64),
-    "last": np.array([1, 2], np.int64),
-    "image": np.array([0, 4, 1, 1], np.int64),
-    "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64),
-    "slope": np.full((4, 1, 1), 0.25, np.float32),
-}
-"""Constants of the graphs."""
-BASE = [conv("x", "a", "w")]
-ACTIVATIONS: dict[str, tuple[str, list[NodeProto]]] = {
-    "relu by max": ("ReLU", [node("Max", "a 0", "h")]),
-    "clip to 6": ("ReLU6", [node("Clip", "a 0 6", "h")]),
-    "clip without a limit": ("ReLU", [node("Clip", "a 0", "h")]),
-    "silu": ("SiLU", [node("Sigmoid", "a", "g"), node("Mul", "g a", "h")]),
-    "silu by exp": (
-        "SiLU",
-        [node("Neg", "a", "n"), node("Exp", "n", "e"), node("Add", "e 1", "d"), node("Div", "a d", "h")],
-    ),
-    "hard swish": ("HardSwish", [node("HardSwish", "a", "h")]),
-    "hard swish, legacy": (
-        "HardSwish",
-        [node("Add", "a 3", "p"), node("Clip", "p 0 6", "q"), node("Div", "q 6", "r"), node("Mul", "a r", "h")],
-    ),
-    "hard swish, divided last": (
-        "HardSwish",
-        [node("Add", "a 3", "p"), node("Clip", "p 0 6", "q"), node("Mul", "a q", "r"), node("Div", "r 6", "h")],
-    ),
-    "hard swish of hard sigmoid": (
-        "HardSwish",
-        [node("HardSigmoid", "a", "g", alpha=1 / 6, beta=0.5), node("Mul", "a g", "h")],
-    ),
-    "hard sigmoid": ("HardSigmoid", [node("HardSigmoid", "a", "h", alpha=1 / 6, beta=0.5)]),
-    "hard sigmoid, Keras": (
-        "HardSigmoid",
-        [node("Mul", "a sixth", "p"), node("Add", "p half", "q"), node("Clip", "q 0 1", "h")],
-    ),
-    "gelu": ("GELU", [node("Gelu", "a", "h")]),
-    "gelu, legacy": (
-        "GELU",
-        [node("Div", "a root", "p"), node("Erf", "p", "q"), node("Add", "q 1", "r"), node("Mul", "a r", "t"),
-         node("Mul", "t half", "h")],
-    ),
-    "gelu, Keras": (
-        "GELU",
-        [node("Mul", "a inv", "p"), node("Erf", "p", "q"), node("Add", "1 q", "r"), node("Mul", "half a", "t"),
-         node("Mul", "r t", "h")],
-    ),
-    "mish": ("Mish", [node("Softplus", "a", "p"), node("Tanh", "p", "q"), node("Mul", "a q", "h")]),
-    "mish of opset 18": ("Mish", [node("Mish", "a", "h")]),
-    "prelu with one slope": ("LeakyReLU 0.25", [node("PRelu", "a slope", "h")]),
-    "elu": ("ELU 0.5", [node("Elu", "a", "h", alpha=0.5)]),
-    "nothing": ("", [node("Mul", "a 1", "p"), node("Add", "p 0", "h")]),
-    "two in a row": ("Tanh\nSigmoid", [node("Tanh", "a", "p"), node("Sigmoid", "p", "h")]),
-    "a gelu and a silu": (
-        "GELU\nSiLU",
-        [node("Gelu", "a", "p"), node("Sigmoid", "p", "q"), node("Mul", "q p", "h")],
-    ),
-    "a sum of a relu and its input": ("Residual\nReLU\nEnd", [node("Relu", "a", "p"), node("Add", "p a", "h")]),
-    "a value with two names": (
-        "ReLU\nResidual\nTanh\nEnd",
-        [node("Relu", "a", "p"), node("Identity", "p", "q"), node("Tanh", "p", "r"), node("Add", "q r", "h")],
-    ),
-}  # fmt: skip
-"""What it is → the lines, and the operations from `a`, which a convolution computes, to `h`."""
-
-
 def imported(folder: Path, nodes: Sequence[NodeProto], constants: dict[str, Any], sizes: Any = ("N", 2, 6, 6)) -> Model:
     """Return the model of a graph, whose probabilities must be those of the graph by its operations' definitions."""
     used = {name for each in nodes for name in each.input}
@@ -233,80 +150,6 @@ def test_activations_are_recognized(name: str, tmp_path: Path) -> None:
     assert lines(model) == ["Conv 4 kernel=3 bias=no", *between, "GlobalPool", "Flat", "FC 3"]
 
 
-GRAPHS: dict[str, tuple[str, list[NodeProto]]] = {
-    "same, upper": (
-        "Conv 4 kernel=3 stride=2 padding=same bias=no",
-        [conv("x", "h", "w", strides=(2, 2), auto_pad="SAME_UPPER")],
-    ),
-    "same, stride 1": ("Conv 4 kernel=3 padding=1 bias=no", [conv("x", "h", "w", auto_pad="SAME_LOWER")]),
-    "valid": ("Conv 4 kernel=3 bias=no", [conv("x", "h", "w", auto_pad="VALID")]),
-    "explicit same": (
-        "Conv 4 kernel=3 stride=2 padding=same bias=no",
-        [conv("x", "h", "w", strides=(2, 2), pads=(0, 0, 1, 1))],
-    ),
-    "padded before": (
-        "Conv 4 kernel=3 stride=2 padding=same bias=no",
-        [node("Pad", "x pads", "p", mode="constant"), conv("p", "h", "w", strides=(2, 2))],
-    ),
-    "bias by an Add": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Add", "a c", "h")]),
-    "bias by a Sub": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Sub", "a c", "h")]),
-    "depthwise": (
-        "Conv 4 kernel=3 bias=no\nDepthwise 3 padding=1 bias=no",
-        [*BASE, conv("a", "h", "wd", group=4, pads=(1, 1, 1, 1))],
-    ),
-    "factors and summands": (
-        "Conv 4 kernel=3 bias=no\nReLU\nDepthwise 1",
-        [*BASE, node("Relu", "a", "p"), node("Mul", "p s", "q"), node("Add", "q c", "h")],
-    ),
-    "batch norm": (
-        "Conv 4 kernel=3 bias=no\nBatchNorm momentum=0.01 eps=0.001",
-        [*BASE, node("BatchNormalization", "a b b b var", "h", epsilon=1e-3, momentum=0.99)],
-    ),
-    "pool beyond the image": (
-        "Conv 4 kernel=3 bias=no\nPool 3 stride=2 padding=same",
-        [*BASE, node("MaxPool", "a", "h", kernel_shape=(3, 3), strides=(2, 2), ceil_mode=1)],
-    ),
-    "average of points inside": (
-        "Conv 4 kernel=3 bias=no\nAvgPool 3 stride=2 padding=same",
-        [*BASE, node("AveragePool", "a", "h", kernel_shape=(3, 3), strides=(2, 2), pads=(0, 0, 1, 1))],
-    ),
-    "average with padding": (
-        "Conv 4 kernel=3 bias=no\nAvgPool 3 stride=1 padding=1",
-        [*BASE, node("AveragePool", "a", "h", kernel_shape=(3, 3), pads=(1, 1, 1, 1), count_include_pad=1)],
-    ),
-    "zeros before a pool, after a ReLU": (
-        "Conv 4 kernel=3 bias=no\nReLU\nPool 3 stride=2 padding=same",
-        [*BASE, node("Relu", "a", "p"), node("Pad", "p pads", "q"),
-         node("MaxPool", "q", "h", kernel_shape=(3, 3), strides=(2, 2))],
-    ),
-    "residual": (
-        "Conv 4 kernel=3 bias=no\nResidual\nConv 4 kernel=1 bias=no\nReLU\nEnd\nReLU",
-        [*BASE, conv("a", "p", "v"), node("Relu", "p", "q"), node("Add", "q a", "r"), node("Relu", "r", "h")],
-    ),
-    "gate": (
-        "Conv 4 kernel=3 bias=no\nGate\nGlobalPool\nConv 4 kernel=1 bias=no\nSigmoid\nEnd",
-        [*BASE, node("ReduceMean", "a axes11", "p", keepdims=1), conv("p", "q", "v"), node("Sigmoid", "q", "r"),
-         node("Mul", "a r", "h")],
-    ),
-    "gate of vectors": (
-        "Conv 4 kernel=3 bias=no\nGate\nGlobalPool\nConv 4 kernel=1\nSiLU\nConv 4 kernel=1 bias=no\nSigmoid\nEnd",
-        [*BASE, node("GlobalAveragePool", "a", "p"), node("Flatten", "p", "q"), node("Gemm", "q gw b", "r", transB=1),
-         node("Sigmoid", "r", "r1"), node("Mul", "r r1", "r2"), node("MatMul", "r2 gw", "t"), node("Sigmoid", "t", "u"),
-         node("Reshape", "u image", "k"), node("Mul", "a k", "h")],
-    ),
-    "concat": (
-        "Concat\nConv 4 kernel=3 padding=1 bias=no\nBranch\nEnd\nConv 4 kernel=1 bias=no",
-        [conv("x", "a", "w", pads=(1, 1, 1, 1)), node("Concat", "a x", "p", axis=1), conv("p", "h", "v6")],
-    ),
-    "nothing at all": (
-        "Conv 4 kernel=3 bias=no",
-        [node("Identity", "x", "p"), conv("p", "a", "w"), node("Dropout", "a", "h")],
-    ),
-    "global maximum": ("Conv 4 kernel=3 bias=no\nGlobalMaxPool", [*BASE, node("ReduceMax", "a axes11", "h")]),
-}  # fmt: skip
-"""The same for other layers, from the images `x`."""
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graphs(name: str, tmp_path: Path) -> None:
     """Each becomes the lines that a person would write."""
@@ -317,8 +160,6 @@ def test_graphs(name: str, tmp_path: Path) -> None:
     assert lines(model) == [*expected.split("\n"), "GlobalPool", "Flat", "FC 3"]
 
 
-FC = np.random.default_rng(3).normal(0, 1, (64, 3)).astype(np.float32)
-BIAS = np.array([0.5, -1, 2], np.float32)
 ENDS: dict[str, list[NodeProto]] = {
     "flatten": [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("Add", "m bias", "y")],
     "minus one": [node("Reshape", "a flat", "f"), node("MatMul", "f fc", "m"), node("Add", "bias m", "y")],
@@ -434,194 +275,6 @@ def test_a_free_size_must_be_said(tmp_path: Path) -> None:
         layerline.from_onnx(path, (3, 7, 7))
 
 
-def refused(folder: Path, nodes: Sequence[NodeProto], constants: dict[str, Any] | None = None, **named: Any) -> str:
-    """Return the message of a refusal, its help included."""
-    graph, ends = head(*nodes)
-    used = {name for each in graph for name in each.input}
-    held = {name: array for name, array in (W | ends | (constants or {})).items() if name in used}
-    path = written(folder, file(graph, held, **named))
-    with pytest.raises(UserError) as caught:
-        layerline.from_onnx(path)
-    return str(caught.value).replace(str(path), "net.onnx")
-
-
-EXTERNAL = StringStringEntryProto("location", "weights.bin")
-OUT = [node("Relu", "a", "h")]
-REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
-    "an unknown operation": (
-        [*BASE, node("GridSample", "a b", "h")], {}, "the h (GridSample): a network file has no equivalent",
-    ),
-    "group normalization": (
-        [*BASE, node("GroupNormalization", "a b b", "h", num_groups=2)], {},
-        "the h (GroupNormalization): a network file has no equivalent: the only normalization layer is `BatchNorm`",
-    ),
-    "another program's operation": (
-        [*BASE, node("FusedConv", "a v", "h", domain="com.microsoft")], {},
-        "the h (FusedConv): it is of com.microsoft, not one of ONNX's own operations",
-    ),
-    "a quantized model": (
-        [*BASE, node("QuantizeLinear", "a 1", "q"), node("DequantizeLinear", "q 1", "h")], {},
-        "the q (QuantizeLinear): it computes with quantized integers, which are not supported\n"
-        "  help: export the model before it is quantized, in float32",
-    ),
-    "external data": (
-        [conv("x", "h", "far")], {"far": tensor("far", W["w"], external_data=(EXTERNAL,), data_location=1)},
-        "net.onnx: constant far: its values are in weights.bin, not in this file\n"
-        "  help: load it with onnx.load and save it again with onnx.save, which puts everything into one file",
-    ),
-    "weights that are computed": (
-        [*BASE, node("Conv", "a a", "h")], {},
-        "the h (Conv): its weight is computed from the images",
-    ),
-    "gelu by tanh": ([*BASE, node("Gelu", "a", "h", approximate="tanh")], {}, "the approximation of GELU by tanh"),
-    "another function": (
-        [*BASE, node("Abs", "a", "h")], {},
-        "the h (Abs): it computes a function that is none of the activations",
-    ),
-    "a clip to 5": ([*BASE, node("Clip", "a 0 5", "h")], {"5": np.float32(5)}, "the h (Clip): it computes a function"),
-    "slopes that differ": (
-        [*BASE, node("PRelu", "a c", "h")], {}, "the h (PRelu): its slopes differ between channels",
-    ),
-    "padding that is lopsided": (
-        [conv("x", "h", "w", pads=(2, 0, 0, 0))], {},
-        "the h (Conv): its padding 2, 0, 0, 0 (top, left, bottom, right) differs",
-    ),
-    "zeros that can win": (
-        [*BASE, node("Pad", "a pads", "p"), node("MaxPool", "p", "h", kernel_shape=(3, 3), strides=(2, 2))], {},
-        "the h (MaxPool): its input is padded with 0, which can be the maximum",
-    ),
-    "a transposed convolution": (
-        [node("ConvTranspose", "x w", "h")], {},
-        "the h (ConvTranspose): a network file has no equivalent",
-    ),
-    "turned images": (
-        [*BASE, node("Transpose", "a", "h", perm=(0, 1, 3, 2))], {}, "the h (Transpose): perm=[0, 1, 3, 2]",
-    ),
-    "half of the channels": (
-        [*BASE, node("Slice", "a last last", "h")], {}, "the h (Slice): a network file has no equivalent",
-    ),
-    "a softmax in the middle": (
-        [*BASE, node("Softmax", "a", "h", axis=1)], {}, "only a softmax over the classes is available, at the end",
-    ),
-    "a bomb by its shape": (
-        [conv("x", "h", "bomb")],
-        {"bomb": onnx_models.TensorProto((10**5, 10**4), 1, name="bomb", raw_data=b"\0" * 12)},
-        "net.onnx: constant bomb: its shape (100,000×10,000) needs 1,000,000,000 values, but the file has 3",
-    ),
-    "a bomb by ConstantOfShape": (
-        [node("ConstantOfShape", "bomb", "k"), node("Add", "x k", "h")], {"bomb": np.array([10**5, 10**4], np.int64)},
-        "the k (ConstantOfShape): it computes more than 67,108,864 constant numbers",
-    ),
-    "a bomb by Expand": (
-        [node("Expand", "b bomb", "k"), node("Add", "x k", "h")], {"bomb": np.array([10**6, 10**6, 4], np.int64)},
-        "the k (Expand): it computes more than 67,108,864 constant numbers",
-    ),
-    "a bomb by Range": (
-        [node("Range", "zero many step", "k"), node("Add", "x k", "h")],
-        {"many": np.array(10**15, np.int64), "step": np.array(1, np.int64)},
-        "the k (Range): it computes more than 67,108,864 constant numbers",
-    ),
-    "a bomb by broadcasting": (
-        [node("Add", "row column", "k"), node("Add", "x k", "h")],
-        {"row": np.zeros((1, 10**5), np.float32), "column": np.zeros((10**5, 1), np.float32)},
-        "the k (Add): it computes more than 67,108,864 constant numbers",
-    ),
-    "a filter for every atom": (
-        [conv("x", "h", "w"), ], {"w": onnx_models.TensorProto((2**40, 2**40), 1, name="w")}, "constant w: its shape",
-    ),
-    "itself": ([node("Add", "x h", "h")], {}, "net.onnx: h is computed from itself"),
-    "an opset of the future": (
-        [*BASE, *OUT], {},
-        "net.onnx: is of opset 99; this version of Layerline reads opsets 7 to 26",
-    ),
-    "an opset of the past": ([*BASE, *OUT], {}, "net.onnx: is of opset 6;"),
-    "two outputs": ([*BASE, *OUT], {}, "net.onnx: has 2 outputs (y, a); a classifier of images has one"),
-    "two inputs": ([node("Add", "x x2", "h")], {}, "net.onnx: has 2 inputs (x, x2); a classifier of images has one"),
-    "a row instead of an image": ([*BASE, *OUT], {}, "net.onnx: input x is ?×12; images have 4 dimensions"),
-    "images of integers": ([*BASE, *OUT], {}, "net.onnx: input x is not of a type for images"),
-}  # fmt: skip
-"""What it is → operations up to `h`, constants, and what the message has."""
-NAMED: dict[str, dict[str, Any]] = {
-    "an opset of the future": {"opset": 99},
-    "an opset of the past": {"opset": 6},
-    "two outputs": {"outputs": ("y", "a")},
-    "two inputs": {"inputs": (onnx_models.value("x", ("N", 2, 6, 6)), onnx_models.value("x2", ("N", 2, 6, 6)))},
-    "a row instead of an image": {"sizes": ("N", 12)},
-    "images of integers": {"kind": 7},
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_word_is_refused(name: str, tmp_path: Path) -> None:
-    """By its name and operation, with what to do."""
-    nodes, constants, message = REFUSED[name]
-    assert message in refused(tmp_path, nodes, constants, **NAMED.get(name, {}))
-
-
-def test_everything_that_is_unsupported_is_listed(tmp_path: Path) -> None:
-    """Not the first alone, and what depends on it is not."""
-    nodes = [*BASE, node("LRN", "a", "p"), node("Relu", "p", "q"), node("InstanceNormalization", "a b b", "r"),
-             node("Add", "q r", "h")]  # fmt: skip
-    message = refused(tmp_path, nodes)
-    assert "2 parts are not supported" in message
-    assert "the p (LRN)" in message
-    assert "the r (InstanceNormalization)" in message
-    assert "the q" not in message
-    with pytest.raises(UnsupportedError) as caught:
-        layerline.from_onnx(tmp_path / "net.onnx")
-    assert [(part.path, part.module) for part in caught.value.parts] == [
-        ("the p", "LRN"),
-        ("the r", "InstanceNormalization"),
-    ]
-
-
-ENDINGS = {
-    "an image": ([node("Relu", "a", "y")], "the y (Relu): the output is a 4×4×4 image"),
-    "one number": (
-        [node("Flatten", "a", "f"), node("MatMul", "f one", "y")], "the y (MatMul): the output is one number",
-    ),
-    "a sigmoid": (
-        [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("Sigmoid", "m", "y")],
-        "the y (Sigmoid): it ends with a sigmoid, for classes that do not exclude each other",
-    ),
-    "the largest": (
-        [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("ArgMax", "m", "y")],
-        "the y (ArgMax): a network file has no equivalent",
-    ),
-    "a constant": ([node("Add", "b b", "y")], "has 0 inputs; a classifier of images has one"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ENDINGS)
-def test_an_output_that_is_no_class_is_refused(name: str, tmp_path: Path) -> None:
-    """With what it is."""
-    nodes, message = ENDINGS[name]
-    constants = {"w": W["w"], "fc": FC, "one": FC[:, :1].copy(), "b": W["b"]}
-    with pytest.raises(UserError) as caught:
-        layerline.from_onnx(written(tmp_path, file([*BASE, *nodes], constants)))
-    assert message in str(caught.value)
-
-
-FILES = {
-    "nothing": (b"", "is empty"),
-    "a zip": (b"PK\x03\x04data.pkl" + b"\0" * 400, "found a PyTorch file"),
-    "text": (b"hello, world" * 40, "not an ONNX file, or damaged"),
-    "a cut file": (None, "not an ONNX file, or damaged: field 7 at byte"),
-    "no graph": (b"\x08\x08", "has no operations"),
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_other_files_are_refused(name: str, tmp_path: Path) -> None:
-    """By what they are."""
-    content, message = FILES[name]
-    if content is None:
-        content = onnx_models.exported(onnx_models.drawn(1))[:-2000]
-    with pytest.raises(UserError) as caught:
-        layerline.from_onnx(written(tmp_path, content))
-    assert message in str(caught.value)
-
-
 def test_the_command(tmp_path: Path) -> None:
     """It writes a network file and a model, says what was decided, and replaces files only with --force."""
     graph, constants = head(conv("x", "h", "w"))
@@ -657,3 +310,47 @@ def test_wrong_options_are_refused(flags: tuple[str, ...], message: str, tmp_pat
     assert ran.returncode == 2
     assert message in ran.stderr
     assert not [*tmp_path.glob("*.cnn")]
+
+
+def test_an_import_is_compared_with_another_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one is installed; other results refuse the import, and a file that it cannot run is noted."""
+    graph, constants = head(conv("x", "h", "w"))
+    path = written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    monkeypatch.setattr(runtime, "installed", lambda: True)
+    monkeypatch.setattr(runtime, "_version", lambda: "1.2.3")
+    for change, message in ((0.0, "checked with onnxruntime 1.2.3: the largest difference"), (0.01, None)):
+        monkeypatch.setattr(
+            runtime,
+            "outputs",
+            lambda content, images, *_, change=change: onnx_runtime.run(content, images) + np.array([0, 0, change]),
+        )
+        if message is not None:
+            assert importing.imported(path, importing.ImportOptions()).notes[-1].startswith(message)
+            continue
+        with pytest.raises(UserError, match=r"computes other probabilities than Layerline: they differ by up to 0\.0"):
+            layerline.from_onnx(path)
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no kernel for it\nat length")
+
+    monkeypatch.setattr(runtime, "outputs", fails)
+    note = importing.imported(path, importing.ImportOptions()).notes[-1]
+    assert note == "not checked, because onnxruntime 1.2.3 cannot run the file: no kernel for it"
+
+
+def test_pytorch_is_not_needed() -> None:
+    """What an import shares with from_torch, the blocks and windows, imports no PyTorch, nor does an export."""
+    modules = "layerline.training.from_onnx, layerline.export.onnx.writing, layerline.cli.import_"
+    code = f"import sys, {modules}; print(sorted({{'torch', 'onnx', 'onnxruntime'}} & set(sys.modules)))"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], env=PLAIN, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
+
+
+def test_a_newer_format_version_is_read(tmp_path: Path) -> None:
+    """The format's version says which fields there may be; those that are unknown are skipped."""
+    graph, constants = head(conv("x", "h", "w"))
+    message = protobuf.decoded(ModelProto, file(graph, {**constants, "w": W["w"]}))
+    newer = protobuf.encoded(dataclasses.replace(message, ir_version=99)) + bytes.fromhex("a20603616263")
+    assert lines(layerline.from_onnx(written(tmp_path, newer)))[0] == "Conv 4 kernel=3 bias=no"

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_models
 import onnx_runtime
 import pytest
-from test_onnx_import import ACTIVATIONS, BASE, GRAPHS, RNG, W
+from onnx_graphs import ACTIVATIONS, BASE, GRAPHS, RNG, W
 
 import layerline
 from layerline.export.onnx import runtime

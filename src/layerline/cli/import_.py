@@ -54,7 +54,6 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     evaluate and train --start-from use. Every operation that a network file cannot express is listed. FILE is read as
     data; if onnxruntime is installed, it checks the result.
     """
-    from layerline.cli.columns import folded
     from layerline.cli.terminal import Terminal
     from layerline.export.onnx.importing import ImportOptions, imported
     from layerline.files import whole
@@ -69,7 +68,7 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     terminal = Terminal(sys.stdout, os.environ)
     _report(terminal, model)
     for note in found.notes:
-        terminal.say(folded(f"note: {note}"))
+        terminal.fact("note", note)
     whole.write(paths[0], [found.network.text.encode()])
     model.save(paths[1])
     for path in paths:

@@ -298,11 +298,13 @@ def _checked(
     theirs = runtime.attempted(content, fed, graph.input, graph.sizes)
     if isinstance(theirs, str):
         return theirs
-    end = graph.operations[-1].kind
-    if end != "Softmax":
-        theirs = np.exp(theirs - theirs.max(1, keepdims=True))
-        theirs /= theirs.sum(1, keepdims=True)
-    return runtime.agreed(ours, theirs, place, halved=bool({"float16", "bfloat16"} & {*graph.converted}))
+    ends = graph.operations[-1].kind == "Softmax"
+    return runtime.agreed(
+        ours,
+        theirs if ends else runtime.softmax(theirs),
+        place,
+        halved=bool({"float16", "bfloat16"} & {*graph.converted}),
+    )
 
 
 def _fed(pixels: NDArray[Any], graph: Graph, options: ImportOptions, *, channels_last: bool) -> NDArray[Any]:

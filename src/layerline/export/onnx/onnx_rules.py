@@ -257,7 +257,10 @@ def _unsqueeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -
 def _expand(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held, wanted = computed(inputs), constant(inputs, 1)
     sizes = (walk.batch, *held.sizes)
-    after = np.broadcast_shapes(sizes, tuple(int(size) for size in (() if wanted is None else wanted.reshape(-1)[:8])))
+    given = tuple(int(size) for size in (() if wanted is None else wanted.reshape(-1)[:8]))
+    after = (1,) * (len(sizes) - len(given)) + given
+    if len(after) == len(sizes):
+        after = tuple(n if size == 1 else size for n, size in zip(sizes, after, strict=True))
     if after == sizes or (held.is_image and not held.last and after[:2] == sizes[:2] and sizes[2:] == (1, 1)):
         return held.named(operation.output)  # only a product can take it for the larger one
     raise NotCarriedError(
