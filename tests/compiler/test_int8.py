@@ -244,8 +244,8 @@ def test_uneven_channels_are_as_near_to_float32_as_even_ones() -> None:
 
 
 def test_channels_that_something_else_reads_stay() -> None:
-    """Nothing is divided through a ReLU6, a SiLU, or into the sum of a Residual."""
-    text = "Input 1 6 6\nConv 4 3\nReLU6\nConv 4 1\nSiLU\nConv 4 1\nResidual\nConv 4 1\nEnd\nFlat\nFC 3\n"
+    """Nothing is divided through a SiLU, or into the sum of a Residual."""
+    text = "Input 1 6 6\nConv 4 3\nSiLU\nConv 4 1\nResidual\nConv 4 1\nEnd\nFlat\nFC 3\n"
     of = uneven(of_text(text), 100.0)
     weights, _ = equalized(steps_of(of.network), of.weights, observed(of.network, of.scaling, of.weights, of.split))
     assert all(weights[name] is weight for name, weight in of.weights.items())
@@ -255,3 +255,21 @@ def test_a_network_without_a_layer_that_computes_is_possible() -> None:
     """Its scores are its pixels."""
     of = of_text("Input 3 1 2\nFlat\nDropout 0.5\n")
     np.testing.assert_allclose(scores_of_code(of, host()), scores_of_floats(of), atol=1e-6)
+
+
+def test_channels_below_the_limit_of_a_relu6_are_enlarged() -> None:
+    """Those that reach 6 keep their weights, others come near it; for the images seen, the scores are the same."""
+    of = of_text("Input 2 8 8\nConv 8 3\nReLU6\nDepthwise 3\nFlat\nFC 3\n")
+    factors = np.array([50, 50, 1, 0.1, 1, 0.01, 3, 0.5], np.float32)
+    of = replace(of, weights={**of.weights, "0.weight": of.weights["0.weight"] * factors[:, None, None, None]})
+    seen = observed(of.network, of.scaling, of.weights, of.split)
+    weights, after = equalized(steps_of(of.network), of.weights, seen)
+    reached = seen[2].high.reshape(8, -1).max(1) == 6
+    assert 0 < reached.sum() < 8
+    np.testing.assert_array_equal(weights["0.weight"][reached], of.weights["0.weight"][reached])
+    ranges = after[2].high.reshape(8, -1).max(1)
+    assert (ranges[~reached] > 5.3).all()
+    assert ranges.max() <= 6
+    made = replace(of, weights={name: np.asarray(weight, np.float32) for name, weight in weights.items()})
+    exact = scores_of_floats(of)
+    np.testing.assert_allclose(scores_of_floats(made), exact, atol=1e-4 * np.abs(exact).max())

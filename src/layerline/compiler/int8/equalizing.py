@@ -8,6 +8,9 @@ The network computes the same. σ[c] = √(a[c] / m[c]), a the largest value of 
 it is multiplied with: then both are √(a · m) (Nagel et al. 2019, arXiv:1906.04721, section 4.1, with ranges of values
 instead of the first weights, which have a scale per filter). If w₂ has one filter per channel, its scales are free,
 too, and σ = a.
+
+ReLU6 limits all channels at 6, so a channel that reaches it keeps σ = 1. Another may be enlarged, σ < 1, to at most 6
+for the largest value that was seen and an eighth more: then it is limited there.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ _PASSES: Final = frozenset({"pool", "global_max_pool", "avg_pool", "global_pool"
 _LAST: Final = frozenset({"conv", "depthwise", "fc"})
 _PARTS: Final = {"conv": "weight", "depthwise": "weight", "fc": "weight", "batch_norm": "a"}
 """Kinds of layers whose outputs can be divided: the name of what is divided besides the bias."""
+_MARGIN: Final = 1.125
 LEAST: Final = 2.0**-12
 """Ranges below this fraction of the largest count as this: a channel that is nearly always 0 needs no resolution."""
 
@@ -45,7 +49,7 @@ def equalized(
         if between is None:
             continue
         values, last = between
-        factors = _factors(last, found, seen[step.value])
+        factors = _factors(last, found, seen[step.value], step.limit)
         for name in (_PARTS[step.node.layer.kind], "bias"):
             key = f"{step.node.path}.{name}"
             if key in found:
@@ -64,7 +68,7 @@ def _between(steps: Int8Steps, first: Int8Step) -> tuple[list[int], Int8Step] | 
     values, step = list[int](), first
     while True:
         readers = steps.readers(step.value)
-        homogeneous = step.limit is None or step.limit == float("inf")
+        homogeneous = step is first or step.limit is None or step.limit == float("inf")
         if len(readers) != 1 or len(readers[0].inputs) != 1 or not homogeneous:
             return None
         values.append(step.value)
@@ -75,8 +79,10 @@ def _between(steps: Int8Steps, first: Int8Step) -> tuple[list[int], Int8Step] | 
         step = readers[0]
 
 
-def _factors(last: Int8Step, weights: Mapping[str, NDArray[Any]], seen: Observation) -> NDArray[np.float64]:
-    """Return σ of each channel of a value, 1 for the mean channel."""
+def _factors(
+    last: Int8Step, weights: Mapping[str, NDArray[Any]], seen: Observation, limit: float | None
+) -> NDArray[np.float64]:
+    """Return σ of each channel of a value: 1 for the mean channel, or for those that reach a limit."""
     C = len(seen.low)
     ranges = np.maximum(np.abs(seen.low), np.abs(seen.high)).reshape(C, -1).max(1)
     factors = np.maximum(ranges, max(ranges.max() * LEAST, np.finfo(np.float32).tiny))
@@ -84,7 +90,10 @@ def _factors(last: Int8Step, weights: Mapping[str, NDArray[Any]], seen: Observat
         w = np.abs(_by_input(last, weights[f"{last.node.path}.weight"], C))
         largest = w.max((1, 3)).reshape(-1)
         factors = np.sqrt(factors / np.maximum(largest, max(largest.max() * LEAST, np.finfo(np.float32).tiny)))
-    return np.asarray(factors / np.exp(np.log(factors).mean()), np.float64)
+    if limit is None or limit == float("inf"):
+        return np.asarray(factors / np.exp(np.log(factors).mean()), np.float64)
+    least = np.minimum(np.maximum(ranges, limit * LEAST) * _MARGIN / limit, 1)
+    return np.asarray(np.clip(factors / factors.max(), least, 1), np.float64)
 
 
 def _by_input(step: Int8Step, weights: NDArray[Any], channels: int) -> NDArray[np.float64]:

@@ -87,7 +87,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     before = accuracy(engine.evaluate(validation).probabilities, validation)
     after = accuracy(probabilities(network, scaling, made, validation), validation)
     found = Accuracy(before, after, len(validation))
-    if found.loss > options.max_loss:
+    if not found.loss <= options.max_loss:  # nor if that is NaN
         accepted = (math.floor(found.loss * 1000) + 1) / 1000
         raise UserError(f"--max-loss {options.max_loss:g}: {found}", f"to accept this loss: --max-loss {accepted:g}")
     return Quantized(made(machine, True), found, len(chosen(data.train)))
