@@ -86,6 +86,7 @@ ACTIVATIONS: dict[str, tuple[str, list[NodeProto]]] = {
     "elu": ("ELU 0.5", [node("Elu", "a", "h", alpha=0.5)]),
     "nothing": ("", [node("Mul", "a 1", "p"), node("Add", "p 0", "h")]),
     "two in a row": ("Tanh\nSigmoid", [node("Tanh", "a", "p"), node("Sigmoid", "p", "h")]),
+    "two, of which one would do": ("Sigmoid\nReLU", [node("Sigmoid", "a", "p"), node("Relu", "p", "h")]),
     "a gelu and a silu": (
         "GELU\nSiLU",
         [node("Gelu", "a", "p"), node("Sigmoid", "p", "q"), node("Mul", "q p", "h")],
@@ -115,6 +116,10 @@ GRAPHS: dict[str, tuple[str, list[NodeProto]]] = {
         [node("Pad", "x pads", "p", mode="constant"), conv("p", "h", "w", strides=(2, 2))],
     ),
     "bias by an Add": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Add", "a c", "h")]),
+    "a bias for one of two": (
+        "Conv 4 kernel=3 bias=no\nResidual\nDepthwise 1\nEnd",
+        [*BASE, node("Add", "a c", "p"), node("Add", "p a", "h")],
+    ),
     "bias by a Sub": ("Conv 4 kernel=3", [conv("x", "a", "w"), node("Sub", "a c", "h")]),
     "depthwise": (
         "Conv 4 kernel=3 bias=no\nDepthwise 3 padding=1 bias=no",

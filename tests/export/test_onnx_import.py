@@ -219,6 +219,16 @@ def test_preparation_becomes_the_scaling(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.predict_proba(images), expected, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize(("factor", "maximum"), [(1 / 255, 255.0), (2.0, 1.0)])
+def test_a_small_factor_is_for_bytes(factor: float, maximum: float, tmp_path: Path) -> None:
+    """Keras divides by 255 in the network: then an image file's pixels are passed as they are."""
+    graph, constants = head(node("Mul", "x factor", "p"), conv("p", "h", "w"))
+    content = file(graph, {**constants, "w": W["w"], "factor": np.float32(factor)})
+    model = layerline.from_onnx(written(tmp_path, content))
+    assert model.preprocessing.maximum == maximum
+    np.testing.assert_allclose(model.scaling.scale, factor)
+
+
 def test_mean_and_std_normalize_pixels(tmp_path: Path) -> None:
     """For a file of normalized images, the model takes pixels, and normalizes them as torchvision does."""
     graph, constants = head(conv("x", "h", "w"))

@@ -81,6 +81,10 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [node("ConvTranspose", "x w", "h")], {},
         "the h (ConvTranspose): a network file has no equivalent",
     ),
+    "images scaled in two ways": (
+        [node("Mul", "x half", "p"), conv("p", "a", "w"), conv("x", "q", "w"), node("Add", "a q", "h")], {},
+        "the q (Conv): the images are scaled in two ways; a network has one scaling",
+    ),
     "turned images": (
         [*BASE, node("Transpose", "a", "h", perm=(0, 1, 3, 2))], {}, "the h (Transpose): perm=[0, 1, 3, 2]",
     ),
