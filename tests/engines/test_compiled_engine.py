@@ -243,6 +243,18 @@ def test_a_state_of_another_network_is_refused() -> None:
         engine(DEEP).set_state(engine(SIX_LAYER).state())
 
 
+def test_a_prediction_draws_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is given its state only to predict never draws a first one: that takes longer than predicting."""
+    network, scaling = parse(DEEP, name="net"), Scaling((1 / 255,) * 2, (0.0,) * 2)
+    state = CompiledEngine(network, scaling, Recipe()).state()
+    monkeypatch.setattr("layerline.network.start.initial_weights", None)
+    engine = CompiledEngine(network, scaling, Recipe())
+    engine.set_state(state)
+    assert np.isfinite(engine.probabilities(images_for(DEEP, 3).images)).all()
+    with pytest.raises(TypeError):
+        CompiledEngine(network, scaling, Recipe()).state()
+
+
 def test_stop_ends_after_the_running_step() -> None:
     """`stop` before a call lets one step be done; the weights are those after it."""
     images = images_for(SIX_LAYER, 80)

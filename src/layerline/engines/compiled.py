@@ -79,8 +79,8 @@ class CompiledEngine(Engine):
         self._trainer: Trainer | None = None
         self._weighed: dict[tuple[np.dtype[Any], bool], _Weighed] = {}
         self._version = 0
-        self._state = _first_state(network, recipe)
-        self._counters = _counters(network, self._state)
+        self._set: State | None = None
+        self._counters: dict[str, NDArray[Any]] = {name: np.zeros((), np.int64) for name in _counted(network)}
         self._running = Running(0.0, np.zeros((3, network.classes), np.int64))
         self._control = Control(self._threads)
         self._exchanger: Exchanger | None = None
@@ -203,6 +203,13 @@ class CompiledEngine(Engine):
         """Return memory for images of this type, with the current weights."""
         return self._weighed_for(images, any_layout=True).desks.take()
 
+    @property
+    def _state(self) -> State:
+        """The state that was set; before, that of a run's start, drawn when first needed: not in order to predict."""
+        if self._set is None:
+            self._set = _first_state(self._network, self._recipe)
+        return self._set
+
     def state(self) -> State:
         """Return a copy of the weights and the optimizer's tensors."""
         if self._trainer is None:
@@ -217,9 +224,9 @@ class CompiledEngine(Engine):
 
     def set_state(self, state: State) -> None:
         """Set weights and optimizer tensors; names and shapes must be the network's."""
-        _check_state(state, self._state)
-        self._state = copy.deepcopy(state)
-        self._counters = _counters(self._network, state)
+        _check_state(state, self._network, self._recipe)
+        self._set = copy.deepcopy(state)
+        self._counters = {name: np.array(state.weights[name]) for name in _counted(self._network)}
         self._version += 1
         if self._trainer is not None:
             self._trainer.memory.put_state(self._network, state)
@@ -320,15 +327,17 @@ def _first_state(network: Network, recipe: Recipe) -> State:
     return State(weights, optimizer)
 
 
-def _counters(network: Network, state: State) -> dict[str, NDArray[Any]]:
-    """Return copies of the batch counters of BatchNorms, which machine code does not use, except frozen ones."""
+def _counted(network: Network) -> list[str]:
+    """Return the names of the batch counters of BatchNorms, which machine code does not use, except frozen ones."""
     nodes = (node for node in network.nodes if not node.frozen)
-    names = (name for node in nodes for name, weight in node.weights.items() if weight.dtype == "int64")
-    return {name: np.array(state.weights[name]) for name in names}
+    return [name for node in nodes for name, weight in node.weights.items() if weight.dtype == "int64"]
 
 
-def _check_state(state: State, like: State) -> None:
-    for given, known in ((state.weights, like.weights), (state.optimizer, like.optimizer)):
-        shapes = {name: value.shape for name, value in given.items()}
-        if shapes != {name: value.shape for name, value in known.items()}:
+def _check_state(state: State, network: Network, recipe: Recipe) -> None:
+    """Raise ValueError if the names or shapes are not those of the network's weights and optimizer slots."""
+    weights = {name: tuple(weight.shape) for name, weight in network.weights.items()}
+    named = slots_of(network, task_of(recipe)).items()
+    optimizer = {f"{slot}.{name}": weights[name] for name, slots in named for slot in slots}
+    for given, known in ((state.weights, weights), (state.optimizer, optimizer)):
+        if {name: value.shape for name, value in given.items()} != known:
             raise ValueError("the state does not match this network and optimizer")
