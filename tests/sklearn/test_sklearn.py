@@ -28,6 +28,7 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.errors import DivergedError
 from layerline.numbers.randomness import epoch_order
 from layerline.sklearn import ConvNetClassifier
+from layerline.sklearn.classifier import RECIPE
 from layerline.sklearn.course import Course
 from layerline.sklearn.images import as_images
 
@@ -109,8 +110,7 @@ def test_a_fit_is_a_training() -> None:
         epochs=3, batch_size=10, learning_rate=0.02, optimizer="muon", momentum=0.8, augment="flip", seed=5, ema=0.9
     )
     run = layerline.train(layerline.parse(CNN, data), data, recipe, threads=1, live=False)
-    values = recipe.as_dict()
-    seed = values.pop("seed")
+    seed, values = recipe.seed, {name: value for name, value in recipe.as_dict().items() if name in RECIPE}
     fitted = estimator(**values, random_state=seed).fit(X, y)
     assert weights(fitted) == {name: array.tobytes() for name, array in run.model.weights.items()}
     assert [row.train_loss for row in fitted.history_] == [row.train_loss for row in run.history]

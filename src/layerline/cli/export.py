@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from layerline.training import Model
 
 _C, _ONNX, _WHAT = "C", "ONNX", "What"
+_TIME: Final = "time"
+_MEASURED: Final = 0.02
+"""Seconds that measuring a prediction may take, or one prediction."""
 _CHOICES: Final = {"pixels": ("uint8", "float32"), "layout": ("NCHW", "NHWC"), "lanes": ("1", "4")}
 
 
@@ -77,6 +81,8 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     from layerline.training.stored import stored
 
     path, chosen = _target(to, out, dry_run=dry_run)
+    if path is not None and not dry_run:
+        free(path, "an export", path.name, force=force)
     chosen_options = _options(values)
     found = stored(Path(model))
     terminal = Terminal(sys.stdout, os.environ)
@@ -147,6 +153,24 @@ def _report(terminal: Terminal, model: Model, exported: Exported) -> None:
     """Print the sizes and notes."""
     for what, size in exported.sizes:
         terminal.fact(what, size)
+    if _TIME not in dict(exported.sizes):
+        terminal.fact(
+            _TIME, f"{display.count(_microseconds(model))} µs per image in Layerline on this CPU (one thread)"
+        )
     terminal.fact("work", f"{display.count(model.network.multiply_adds)} multiply-adds per image")
     for note in exported.notes:
         terminal.fact("note", note)
+
+
+def _microseconds(model: Model) -> int:
+    """Return how long the prediction of one image takes with one thread: of a few the fastest."""
+    import numpy as np
+
+    alone, image = dataclasses.replace(model, threads=1), np.zeros((1, *model.network.input_shape), np.uint8)
+    alone.probabilities(image)
+    times: list[float] = []
+    while sum(times) < _MEASURED:
+        begin = time.perf_counter()
+        alone.probabilities(image)
+        times.append(time.perf_counter() - begin)
+    return round(min(times) * 1e6)
