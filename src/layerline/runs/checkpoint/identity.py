@@ -90,7 +90,7 @@ class Identity:
         return [
             *_network_differences(self.network, kept.network),
             *_data_differences(self, kept),
-            *_differing(self.recipe, _as_now(kept.recipe), flags=True),
+            *_differing(_as_now(self.recipe), _as_now(kept.recipe), flags=True),
             *_differing(self.engine, _engine_as_now(kept.engine), flags=False),
             *_start_differences(self.start, kept.start),
         ]
