@@ -69,8 +69,8 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     _report(terminal, model)
     for note in found.notes:
         terminal.fact("note", note)
+    model.save(paths[1])  # first, because it may not fit on the disk
     whole.write(paths[0], [found.network.text.encode()])
-    model.save(paths[1])
     for path in paths:
         terminal.fact("written", f"{path}: {display.size(path.stat().st_size)}")
     terminal.fact("next", f"layerline predict {shlex.quote(str(paths[1]))} IMAGE")
