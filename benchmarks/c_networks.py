@@ -33,7 +33,8 @@ SANITIZERS: Final = ("-O1", "-fsanitize=undefined,address", "-fno-sanitize-recov
 def main() -> None:
     """Compare all networks, and write how many differ."""
     import forward_runner  # type: ignore[import-not-found]  # in tests/
-    from c_models import PRESETS, exported  # type: ignore[import-not-found]
+    from c_models import exported  # type: ignore[import-not-found]
+    from preset_shapes import SHAPES  # type: ignore[import-not-found]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=200)
@@ -46,7 +47,7 @@ def main() -> None:
     }
     presets = {
         name: forward_runner.subject(layerline.read(name, input_shape=shape, classes=10), 3)
-        for name, shape in PRESETS.items()
+        for name, shape in SHAPES.items()
     }
     found: list[dict[str, Any]] = []
     for name, subject in {**presets, **drawn}.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from c_compiler import compiled, strictness
@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerline.export.subject import Subject
-
-PRESETS: Final = {
-    "digits": (1, 8, 8),
-    "keras-mnist": (1, 28, 28),
-    "lenet5": (1, 28, 28),
-    "mobile-small": (3, 32, 32),
-    "photo-small": (3, 128, 128),
-    "resnet20": (3, 32, 32),
-    "six-layer": (1, 28, 28),
-    "vgg-small": (3, 32, 32),
-}
-"""The presets, with the inputs that they are made for."""
 
 
 @dataclass(frozen=True)

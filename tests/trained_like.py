@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import random_networks
+from preset_shapes import SHAPES
 
 import layerline
 from layerline.compiler.machine import named
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layerline.network import Network
-
-SHAPES: Final = {
-    "digits": (1, 8, 8),
-    "keras-mnist": (1, 28, 28),
-    "lenet5": (1, 28, 28),
-    "mobile-small": (3, 32, 32),
-    "photo-small": (3, 128, 128),
-    "resnet20": (3, 32, 32),
-    "six-layer": (1, 28, 28),
-    "vgg-small": (3, 32, 32),
-}
-"""All presets, with the shape of their images."""
 
 
 def network_of(name: str) -> Network:

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
+from preset_shapes import SHAPES
 
 from layerline.compiler.compilation import plan
 from layerline.compiler.driver import write_module
@@ -29,23 +30,12 @@ MACHINES = (
     Machine(LINUX, "x86-64", "", lanes=4, registers=16, fma=False),
     Machine("riscv64-unknown-linux-gnu", "generic", "", lanes=1, registers=16, fma=False),
 )
-IMAGES = {
-    "digits": (1, 8, 8),
-    "keras-mnist": (1, 28, 28),
-    "lenet5": (1, 28, 28),
-    "mobile-small": (3, 32, 32),
-    "photo-small": (3, 128, 128),
-    "resnet20": (3, 32, 32),
-    "six-layer": (1, 28, 28),
-    "vgg-small": (3, 32, 32),
-}
-"""Preset → (C, H, W)."""
 
 
 @pytest.mark.parametrize("preset", presets())
 def test_the_plan_of_a_preset_is_what_it_was(preset: str, golden: Callable[[str, str], None]) -> None:
     """Phases, kernels, memory and code, to train and to predict."""
-    network = read(preset, input_shape=IMAGES[preset], classes=10)
+    network = read(preset, input_shape=SHAPES[preset], classes=10)
     recipe = Recipe(momentum=0.9, batch_size=50)
     written = []
     for training in (True, False):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 from c_compiler import compiled, needed, symbols
-from c_models import PRESETS, engine, exported
+from c_models import engine, exported
 from forward_runner import drawn, images, subject
+from preset_shapes import SHAPES
 
 import layerline
 from layerline.compiler.machine import host
@@ -82,7 +83,7 @@ FC 3
 
 
 def lenet5() -> Subject:
-    return subject(layerline.read("lenet5", input_shape=PRESETS["lenet5"], classes=10), 3)
+    return subject(layerline.read("lenet5", input_shape=SHAPES["lenet5"], classes=10), 3)
 
 
 def small(name: str = "net", classes: int = 3) -> Subject:

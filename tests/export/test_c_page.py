@@ -9,9 +9,10 @@ from typing import Final
 
 import pytest
 from c_compiler import compiled, needed
-from c_models import PRESETS, exported
+from c_models import exported
 from forward_runner import subject
 from places import DOCS
+from preset_shapes import SHAPES
 
 import layerline
 from layerline.compiler.c_pen import CPen
@@ -48,7 +49,7 @@ def block(language: str, start: str) -> str:
 
 def digits(folder: Path) -> Path:
     """Export a model of the digits, with its header as the page includes it."""
-    model = subject(layerline.read("digits", input_shape=PRESETS["digits"], classes=10), 3, DIGITS)
+    model = subject(layerline.read("digits", input_shape=SHAPES["digits"], classes=10), 3, DIGITS)
     source = exported(model, folder).source
     source.with_suffix(".h").rename(folder / "digits.h")
     return source.rename(folder / "digits.c")
@@ -88,7 +89,7 @@ def test_the_program_without_an_operating_system_runs_on_a_cortex_m4(tmp_path: P
 
 def sizes_of(preset: str) -> str:
     """Return the row of a preset."""
-    shape = PRESETS[preset]
+    shape = SHAPES[preset]
     model, machine = subject(layerline.read(preset, input_shape=shape, classes=10), 3), c_machine(1)
     made = forward(model, machine, DType.U8, channels_last=True)
     functions = "".join(module_of(made.schedule, machine, CPen).functions)
@@ -98,7 +99,7 @@ def sizes_of(preset: str) -> str:
     return f"| {preset} | {kind} | {display.size(found.flash)} | {display.size(found.scratch)} | {work} |"
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", SHAPES)
 def test_the_table_of_presets_is_right(preset: str) -> None:
     """Flash, RAM and multiply-adds, as `--dry-run` prints them."""
     assert sizes_of(preset) in PAGE.splitlines()

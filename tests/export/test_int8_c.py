@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from c_compiler import needed, symbols
-from c_models import PRESETS, exported
+from c_models import exported
 from int8_networks import EVERY_LAYER, of_text
+from preset_shapes import SHAPES
 
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import named
@@ -66,10 +67,10 @@ def test_every_layer_in_c_has_the_bits_of_the_host(seed: int, tmp_path: Path) ->
     assert symbols(made.object("gcc", "-O3")) == []
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", SHAPES)
 def test_presets_take_a_quarter_of_the_memory(preset: str) -> None:
     """Weights and RAM of int8 are at most 1 / 3.5 of those of float32."""
-    C, H, W = PRESETS[preset]
+    C, H, W = SHAPES[preset]
     text = f"Input {C} {H} {W}\n{source.preset(preset).replace('FC classes', 'FC 10')}"
     of = of_text(text)
     machine = c_machine(1)

@@ -13,7 +13,7 @@ import click
 
 from layerline.cli.commands import Command, given, options
 from layerline.cli.model_data import data_of
-from layerline.cli.option import GroupedOption
+from layerline.cli.option import GroupedOption, fraction
 from layerline.cli.out_file import free
 from layerline.errors import UserError
 from layerline.numbers import display
@@ -126,18 +126,8 @@ def _options(values: dict[str, Any]) -> ExportOptions:
                 raise UserError(f"--{key} {display.name(values[key])}: must be {' or '.join(words)}")
             chosen[key] = int(values[key]) if key == "lanes" else values[key]
     if values["max_loss"] is not None:
-        chosen["max_loss"] = _fraction(values["max_loss"])
+        chosen["max_loss"] = fraction("--max-loss", values["max_loss"])
     return ExportOptions(**chosen)
-
-
-def _fraction(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise UserError(f"--max-loss {display.name(text)}: must be a number between 0 and 1")
-    return number
 
 
 def _data(model: str, loaded: Model, values: dict[str, Any], terminal: Terminal) -> Dataset:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import click
 
+from layerline.errors import RecipeError
+from layerline.numbers import display
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,3 +42,14 @@ class SwitchOption(GroupedOption):
         """Return both forms, and the help."""
         found = super().get_help_record(ctx)
         return None if found is None else (f"{self.on}, {self.off}", found[1])
+
+
+def fraction(flag: str, text: str) -> float:
+    """Return the value of an option that is a number between 0 and 1. Raises RecipeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise RecipeError(f"{flag} {display.name(text)}: must be a number between 0 and 1")
+    return number

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from layerline.cli.commands import Command
-from layerline.cli.option import GroupedOption
+from layerline.cli.option import GroupedOption, fraction
 from layerline.errors import RecipeError, UserError
 from layerline.numbers import display
 
@@ -65,7 +65,7 @@ def predict(model: str, images: Sequence[str], format_: str | None, top: str | N
     if found_model.note is not None:
         click.echo(f"note: {found_model.note}", err=True)
     count = _whole(top, len(loaded.classes))
-    write = _Lines(way, loaded.classes, count, _share(unsure))
+    write = _Lines(way, loaded.classes, count, 0.0 if unsure is None else fraction("--unsure", unsure))
     given = [Path(image) for image in images if image != "-"]
     piped = [File((), "-", sys.stdin.buffer.read())] if "-" in images else []
     files, runs = files_of(given)
@@ -114,18 +114,6 @@ def _whole(top: str | None, classes: int) -> int:
             f"--top {display.name(top)}: must be a whole number from 1 to {classes}, the number of classes"
         )
     return int(top)
-
-
-def _share(unsure: str | None) -> float:
-    if unsure is None:
-        return 0.0
-    try:
-        share = float(unsure)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise RecipeError(f"--unsure {display.name(unsure)}: must be a number between 0 and 1")
-    return share
 
 
 class _Lines:
