@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from checked_kernels import check
 from checking_pen import CheckingPen
+from preset_shapes import SHAPES
 from random_networks import draw
 from test_compiler import EVERY_LAYER, ONE_TAP, TWO_CONVS
-from test_golden_plans import IMAGES, MACHINES
+from test_golden_plans import MACHINES
 from test_spec import RECIPES
 
 from layerline.compiler import plane
@@ -56,7 +57,7 @@ def ops(network: Network, recipe: Recipe, machine: Machine, *, training: bool = 
 @pytest.mark.parametrize("preset", presets())
 def test_kernels_of_presets_stay_inside(preset: str) -> None:
     """To train and to predict, at every width of vectors."""
-    network = read(preset, input_shape=IMAGES[preset], classes=10)
+    network = read(preset, input_shape=SHAPES[preset], classes=10)
     for machine in MACHINES:
         for training in (True, False):
             for op in ops(network, RECIPES[0], machine, training=training):

@@ -13,7 +13,7 @@ from checking_pen import CheckingPen
 from forward_runner import drawn, images, run
 from kernel_runner import aligned, image
 from kernel_runner import run as run_kernel
-from test_golden_plans import IMAGES
+from preset_shapes import SHAPES
 
 from layerline.compiler.compilation import plan
 from layerline.compiler.kernels.border import ClearBorder
@@ -62,7 +62,7 @@ def _plain(planned: Schedule) -> list[Op]:
 @pytest.mark.parametrize("preset", presets())
 def test_presets_need_no_more_than_the_least(preset: str, machine: Machine) -> None:
     """At most 1.05 times the largest sum of what one op needs; resnet20 was at 1.67 MB."""
-    planned = shared(program_of(read(preset, input_shape=IMAGES[preset], classes=10), machine), machine)
+    planned = shared(program_of(read(preset, input_shape=SHAPES[preset], classes=10), machine), machine)
     assert planned.scratch_bytes <= 1.05 * least(lives(planned, needed(planned, machine)))
     if preset == "resnet20":
         assert planned.scratch_bytes < 214_000
@@ -92,7 +92,7 @@ def test_no_two_buffers_that_meet_overlap(seed: int) -> None:
 @pytest.mark.parametrize("machine", NARROW, ids=["1 lane", "4 lanes"])
 def test_no_kernel_leaves_the_memory_that_a_buffer_keeps(machine: Machine) -> None:
     """Of one image: at one lane to the element, at four with one vector more."""
-    networks = [read(name, input_shape=IMAGES[name], classes=10) for name in presets()]
+    networks = [read(name, input_shape=SHAPES[name], classes=10) for name in presets()]
     for network in [*networks, *(drawn(seed).network for seed in range(30))]:
         planned = shared(program_of(network, machine), machine)
         sizes = needed(planned, machine)

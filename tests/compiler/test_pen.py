@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from kernel_runner import aligned, run
 from llvmlite import binding as llvm
-from test_golden_plans import IMAGES
+from preset_shapes import SHAPES
 
 import layerline.compiler
 from layerline.compiler import jit
@@ -474,7 +474,7 @@ class _Never(Kernel):
 def test_code_for_addresses_of_32_bits_is_valid(training: bool) -> None:
     """LLVM's verifier finds no fault with a whole Program for wasm32, whose places are counted in 32 bits."""
     machine = Machine("wasm32-unknown-unknown", "generic", "", 1, 16, fma=False)
-    network = read("lenet5", input_shape=IMAGES["lenet5"], classes=10)
+    network = read("lenet5", input_shape=SHAPES["lenet5"], classes=10)
     text = write_module(plan(network, machine, task_of(Recipe(), training=training)), machine)
     jit.alone(lambda: llvm.parse_assembly(text).verify())
     counters = re.findall(r"phi +(\w+)", text)

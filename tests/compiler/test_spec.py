@@ -9,8 +9,9 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from preset_shapes import SHAPES
 from random_networks import draw
-from test_golden_plans import IMAGES, MACHINES
+from test_golden_plans import MACHINES
 
 from layerline.compiler import passes
 from layerline.compiler.build import build
@@ -271,7 +272,7 @@ RECIPES: Final = (
 @pytest.mark.parametrize("preset", presets())
 def test_presets_keep_the_rules(preset: str) -> None:
     """After every pass, to train and to predict, with every kind of step."""
-    network = read(preset, input_shape=IMAGES[preset], classes=10)
+    network = read(preset, input_shape=SHAPES[preset], classes=10)
     for recipe in RECIPES:
         for training in (True, False):
             kept_after_every_pass(network, task_of(recipe, training=training), MACHINE)
