@@ -32,6 +32,8 @@ HIGHEST_OPSET: Final = 26
 _ONNX: Final = ("", "ai.onnx")
 _ONNX_SIGN: Final = b"\x08"
 _INLINE: Final = "load it with onnx.load and save it again with onnx.save, which puts everything into one file"
+_NESTED: Final = ("If", "Loop", "Scan")
+"""Operations with graphs of their own, which take their inputs from around them without naming them."""
 _FLOAT, _INT, _TEXT, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 
 
@@ -149,9 +151,12 @@ def graph_of(model: ModelProto, place: str) -> Graph:
     output = _only(place, "output", graph.output)
     operations = _needed(graph, output.name, constants, place)
     used = {name for operation in operations for name in operation.inputs} | {output.name}
-    source = _only(
-        place, "input", tuple(each for each in graph.input if each.name not in constants and each.name in used)
-    )
+    sources = tuple(each for each in graph.input if each.name not in constants and each.name in used)
+    nested = next((each for each in operations if each.kind in _NESTED and not each.foreign), None)
+    if not sources and nested is not None:
+        what = f"{place}: {nested.name} ({nested.kind}): a branch or loop around the network is not supported"
+        raise UserError(what, "export the network in evaluation mode, without it")
+    source = _only(place, "input", sources)
     kind, sizes = _type(source)
     return Graph(
         operations,
