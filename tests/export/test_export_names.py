@@ -95,6 +95,17 @@ def test_an_import_names_another_kind_of_file(name: str, tmp_path: Path) -> None
     assert (ran.returncode, message in ran.stderr) == (2, True), ran.stderr
 
 
+@pytest.mark.parametrize("name", ["n.pt", "n.h5", "best"])
+def test_an_export_without_a_model_says_so_first(name: str, tmp_path: Path) -> None:
+    """A format would not help."""
+    if name in IMPORTS:
+        (tmp_path / name).write_bytes(IMPORTS[name][0])
+    ran = run(tmp_path, "export", name)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"{name}: ")
+    assert "--to" not in ran.stderr
+
+
 def test_a_model_needs_no_import(model: Model, tmp_path: Path) -> None:
     """It is no file of another program."""
     model.save(tmp_path / "m.safetensors")

@@ -80,9 +80,9 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     from layerline.export import formats
     from layerline.training.stored import stored
 
+    found = stored(Path(model))
     path, chosen = _target(to, out, dry_run=dry_run, model=model)
     chosen_options = _options(values)
-    found = stored(Path(model))
     if path is not None and not dry_run:
         free(path, "an export", _example(model, chosen), force=force)
     terminal = Terminal(sys.stdout, os.environ)

@@ -148,7 +148,10 @@ def _shape(graph: Graph, options: ImportOptions, place: str, *, channels_last: b
     sizes = graph.sizes if graph.sizes is not None else (None,) * 4
     if len(sizes) != 4:
         text = "×".join("?" if size is None else str(size) for size in sizes) or "one number"
-        raise UserError(f"{place}: input {name} is {text}; images have 4 dimensions", "export a network for images")
+        raise UserError(
+            f"{place}: input {name} is {text}; images have 4 dimensions",
+            "export a network whose input is (N, C, H, W) or (N, H, W, C), gray images with one channel",
+        )
     _, a, b, c = sizes
     found = (c, a, b) if channels_last else (a, b, c)
     given = _given(options.input_shape)
