@@ -56,14 +56,17 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     """
     from layerline.cli.terminal import Terminal
     from layerline.export.onnx.importing import ImportOptions, imported
+    from layerline.export.onnx.onnx_graph import content_of
     from layerline.files import whole
     from layerline.training.from_onnx import model_of
 
-    name = Path(Path(file).stem if out is None else out)
+    options = ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std))
+    name = _name(file, out)
     paths = [name.with_name(name.name + suffix) for suffix in (_NETWORK, _MODEL)]
+    content_of(Path(file))  # another kind of file is named before anything that is in its way
     for path in paths:
         free(path, "an imported model", "net", force=force)
-    found = imported(Path(file), ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std)))
+    found = imported(Path(file), options)
     model = model_of(found)
     terminal = Terminal(sys.stdout, os.environ)
     _report(terminal, model)
@@ -74,6 +77,16 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     for path in paths:
         terminal.fact("written", f"{path}: {display.size(path.stat().st_size)}")
     terminal.fact("next", f"layerline predict {shlex.quote(str(paths[1]))} IMAGE")
+
+
+def _name(file: str, out: str | None) -> Path:
+    """Return the name of the files, without the suffixes that they get. Raises UserError for a folder."""
+    if out is None:
+        return Path(Path(file).stem)
+    path = Path(out)
+    if out.endswith(("/", os.sep)) or path.is_dir():
+        raise UserError(f"--out {out} is a folder", f"use --out {path / Path(file).stem}")
+    return path.with_suffix("") if path.suffix.lower() in (_NETWORK, _MODEL, ".onnx") else path
 
 
 def _report(terminal: Terminal, model: Model) -> None:

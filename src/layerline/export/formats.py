@@ -38,6 +38,8 @@ class Format:
     module: str
     options: frozenset[str] = frozenset()
     """The fields of ExportOptions that it has."""
+    beside: tuple[str, ...] = ()
+    """The suffixes of its further files, each by its last part."""
 
     def export(self, subject: Subject, options: ExportOptions) -> Exported:
         """Return the files. Raises UserError for an option that the format does not have, or a model it cannot hold."""
@@ -62,24 +64,56 @@ _ALL: Final[tuple[Format, ...]] = (
         frozenset({"pixels", "layout"}),
     ),
     Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
-    Format("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
+    Format(
+        *("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
+        beside=(".js", ".ts"),
+    ),
     Format(
         "c",
         ".c",
         "C99 without dependencies, for microcontrollers and programs",
         "c.c_export",
         frozenset({"name", "lanes", "int8", "data", "max_loss"}),
+        (".h",),
     ),
 )
 FORMATS: Final = {each.name: each for each in _ALL}
 """Name → format."""
 
 
+_CALLED: Final = {
+    **dict.fromkeys(("html", "htm", "page", "webpage", "website"), "web"),
+    **dict.fromkeys(("js", "mjs", "ts", "d.ts", "javascript", "typescript", "node", "webassembly"), "wasm"),
+    **dict.fromkeys(("h", "hpp", "cpp", "cc", "c++", "c99", "ino", "arduino", "esp32", "stm32", "header"), "c"),
+    **dict.fromkeys(("ort", "onnxruntime"), "onnx"),
+}
+"""What others call a format, suffixes included → our name."""
+_FROM_ONNX: Final = frozenset(
+    {"tflite", "lite", "tf", "tensorflow", "pb", "savedmodel", "h5", "keras", "coreml", "mlmodel", "mlpackage"}
+    | {"tensorrt", "trt", "engine", "plan", "openvino", "xml", "ir", "ncnn", "mnn", "rknn", "hef", "tfjs"}
+)
+"""Formats and suffixes that other programs make of an ONNX file."""
+_OF_TORCH: Final = frozenset({"pt", "pth", "torch", "pytorch", "torchscript", "jit"})
+
+
 def format_of(name: str) -> Format:
     """Return a format by name. Raises UserError if it is unknown."""
     if name not in FORMATS:
-        raise UserError(f"--to {name}: unknown format", spelling.hint(name, FORMATS))
+        raise UserError(f"--to {name}: unknown format", _advice(name) or spelling.hint(name, FORMATS))
     return FORMATS[name]
+
+
+def _advice(name: str) -> str | None:
+    """Return what to do instead of a format, or suffix, of other programs; None if it is unknown."""
+    word = name.lower()
+    if word in FORMATS or word in _CALLED:
+        ours = FORMATS[_CALLED.get(word, word)]
+        return f"use --to {ours.name}, and a FILE that ends in {ours.suffix}"
+    if word in _FROM_ONNX:
+        return "export to ONNX (--to onnx), and convert the .onnx file with that program's tools"
+    if word in _OF_TORCH:
+        return "in Python, layerline.load(MODEL).to_torch() returns the model as a PyTorch module (docs/pytorch.md)"
+    return None
 
 
 def format_for(path: Path) -> Format:
@@ -88,7 +122,18 @@ def format_for(path: Path) -> Format:
         if path.suffix.lower() == each.suffix:
             return each
     suffixes = ", ".join(f"{each.suffix} ({each.name})" for each in FORMATS.values())
-    raise UserError(f"{path}: no format has the suffix {path.suffix or '(none)'}", f"name it {suffixes}")
+    advice = _advice(path.suffix[1:]) or f"name it {suffixes}"
+    raise UserError(f"{path}: no format has the suffix {path.suffix or '(none)'}", advice)
+
+
+def check_name(path: Path, chosen: Format) -> None:
+    """Raise UserError if a file of this format would have the suffix of another, or of a file beside it."""
+    suffix = path.suffix.lower()
+    others = {each.suffix: f"of --to {each.name}" for each in FORMATS.values() if each is not chosen}
+    others |= dict.fromkeys(chosen.beside, f"of another file, which is written beside the {chosen.suffix} file")
+    if suffix in others:
+        right = (path.with_suffix("") if path.name.lower().endswith(".d.ts") else path).with_suffix(chosen.suffix)
+        raise UserError(f"{path}: the suffix {suffix} is {others[suffix]}", f"name it {right}")
 
 
 def write(path: Path, exported: Exported) -> tuple[Path, ...]:

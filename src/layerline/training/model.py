@@ -314,6 +314,7 @@ class Model:
         Raises UserError if the model cannot be exported to this format, or the file cannot be written.
         """
         chosen = formats.format_for(Path(path)) if to is None else formats.format_of(to)
+        formats.check_name(Path(path), chosen)
         formats.write(Path(path), self.exported(chosen, ExportOptions(**options)))
 
     def exported(self, chosen: Format, options: ExportOptions, stored: Path | None = None) -> Exported:

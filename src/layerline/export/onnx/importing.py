@@ -45,6 +45,10 @@ _TO_PLANAR: Final = (0, 3, 1, 2)
 _COLORS: Final = (1, 3)
 _SMALL: Final = 1 / 25
 """A factor of the pixels up to this one is for pixels up to 255: it makes them 10 at most."""
+_PASSING: Final = frozenset(
+    {"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice"}
+)
+"""Operations after a softmax that leave its numbers as they are."""
 _ENDS: Final = {"Softmax": "probabilities", "LogSoftmax": "logarithms of probabilities"}
 
 
@@ -144,7 +148,10 @@ def _shape(graph: Graph, options: ImportOptions, place: str, *, channels_last: b
     sizes = graph.sizes if graph.sizes is not None else (None,) * 4
     if len(sizes) != 4:
         text = "×".join("?" if size is None else str(size) for size in sizes) or "one number"
-        raise UserError(f"{place}: input {name} is {text}; images have 4 dimensions", "export a network for images")
+        raise UserError(
+            f"{place}: input {name} is {text}; images have 4 dimensions",
+            "export a network whose input is (N, C, H, W) or (N, H, W, C), gray images with one channel",
+        )
     _, a, b, c = sizes
     found = (c, a, b) if channels_last else (a, b, c)
     given = _given(options.input_shape)
@@ -243,7 +250,8 @@ def _scaled(
     elif card is not None:
         preprocessing = card.preprocessing
     else:
-        bytewise = graph.input_type == _UINT8 or float(np.abs(scale).max()) <= _SMALL
+        bright = bool((np.abs(shift) > np.abs(scale)).any())  # the pixel that becomes 0 is not from 0 to 1
+        bytewise = graph.input_type == _UINT8 or bright or float(np.abs(scale).max()) <= _SMALL
         preprocessing = Preprocessing(maximum=BYTE if bytewise else 1.0)
         notes.append(
             f"pixels of image files are passed to it as values from 0 to {preprocessing.maximum:g}"
@@ -270,8 +278,17 @@ def _numbers(options: ImportOptions, name: str, channels: int) -> NDArray[np.flo
     return np.broadcast_to(found, (channels,))
 
 
+def _end(graph: Graph) -> str | None:
+    """Return the kind of the softmax that the file ends with; None for logits."""
+    makers = {operation.output: operation for operation in graph.operations}
+    last = makers[graph.output]
+    while last.kind in _PASSING and last.inputs[0] in makers:
+        last = makers[last.inputs[0]]
+    return last.kind if last.kind in _ENDS else None
+
+
 def _notes(graph: Graph, card: Card | None, network: Network, notes: list[str]) -> list[str]:
-    end = next((kind for kind in _ENDS if graph.operations[-1].kind == kind), None)
+    end = _end(graph)
     first = (
         f"its output is {_ENDS[end]}; so is Layerline's"
         if end == "Softmax"
@@ -298,10 +315,10 @@ def _checked(
     theirs = runtime.attempted(content, fed, graph.input, graph.sizes)
     if isinstance(theirs, str):
         return theirs
-    ends = graph.operations[-1].kind == "Softmax"
+    theirs = theirs.reshape(len(theirs), -1)  # some have C×1×1 outputs
     return runtime.agreed(
         ours,
-        theirs if ends else runtime.softmax(theirs),
+        theirs if _end(graph) == "Softmax" else runtime.softmax(theirs),
         place,
         halved=bool({"float16", "bfloat16"} & {*graph.converted}),
     )
