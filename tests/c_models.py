@@ -15,9 +15,9 @@ from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
-from layerline.export.c.c_facts import source_of
 from layerline.export.export_options import ExportOptions
-from layerline.export.formats import FORMATS, write
+from layerline.export.formats import FORMATS, paths_of, write
+from layerline.export.subject import pixel_type
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
     chosen = ExportOptions(**options)
     source = folder / "model.c"
     made = FORMATS["c"].export(subject, chosen)
-    write(source, made)
+    write(paths_of(source, FORMATS["c"]), made)
     name, image = made.files[".h"].decode().split("void ")[1].split("(const ")
     pixels = np.uint8 if image.startswith("uint8_t ") else np.float32
     return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels)
@@ -83,7 +83,7 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
 
 def pixels_of(subject: Subject) -> type:
     """Return the type of an image's values in NumPy."""
-    return {DType.U8: np.uint8, DType.F32: np.float32}[source_of(subject.card)]
+    return {DType.U8: np.uint8, DType.F32: np.float32}[pixel_type(subject.card)]
 
 
 def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:

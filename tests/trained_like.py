@@ -11,7 +11,7 @@ from preset_shapes import SHAPES
 
 import layerline
 from layerline.compiler.machine import named
-from layerline.data.dataset import ImageSet, Scaling, Split
+from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.export.subject import Origin, Subject
@@ -60,6 +60,13 @@ def subject_of(
     scaling = Scaling(scale, tuple(map(float, rng.normal(0, 0.3, C))))
     names = classes or tuple(map(str, range(network.classes)))
     return Subject(network, card_of(network, names, scaling, preprocessing), weights, origin)
+
+
+def data_of(subject: Subject) -> Dataset:
+    """Return random images as the data of a model, which are also its validation set."""
+    classes, images = subject.card.classes, images_of(subject.network, 24, 1)
+    split = Split(ImageSet(images, np.arange(24, dtype=np.int32) % len(classes)), np.arange(24))
+    return Dataset("drawn", classes, split, split, None, subject.card.scaling, "")
 
 
 def images_of(network: Network, count: int, seed: int) -> NDArray[np.uint8]:

@@ -19,8 +19,6 @@ import layerline
 from layerline.compiler.machine import host
 from layerline.errors import UserError
 from layerline.export.c.c_identifiers import TAKEN, function_name
-from layerline.export.export_options import ExportOptions
-from layerline.export.formats import FORMATS
 from layerline.export.subject import Origin
 from layerline.network import parse
 from layerline.runs.model_file import Preprocessing
@@ -290,17 +288,6 @@ def test_a_file_is_the_same_every_time(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     one, other = exported(small(), tmp_path), exported(small(), tmp_path / "again")
     assert one.source.read_bytes() == other.source.read_bytes()
-
-
-def test_weights_that_are_no_numbers_are_refused() -> None:
-    """They are named, and counted."""
-    model = small()
-    name = next(iter(model.weights))
-    value = model.weights[name].copy()
-    value.flat[:2] = np.nan
-    spoiled = {**model.weights, name: value}
-    with pytest.raises(UserError, match=f"{re.escape(name)} has 2 NaN or infinite values"):
-        FORMATS["c"].export(replace(model, weights=spoiled), ExportOptions())
 
 
 def test_sizes_are_those_of_the_file(tmp_path: Path) -> None:

@@ -63,9 +63,30 @@ def test_a_model_in_python_exports_itself(tmp_path: Path) -> None:
     text = (tmp_path / "net.c").read_text()
     assert "void mine(" in text
     assert re.search(r"\bf32x4\b", text)
-    with pytest.raises(UserError, match=r"lanes.* 3: must be 1 or 4"):
+    with pytest.raises(UserError, match="lanes=3: must be 1 or 4"):
         found.export(tmp_path / "other.c", lanes=3)
     assert not (tmp_path / "other.c").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-o", "net.c", "--name", ""), "--name : must be ASCII letters"),
+        (("-o", "net.c", "--data", "digits"), "--data: only with --int8"),
+        (("-o", "net.c", "--max-loss", "0.1"), "--max-loss: only with int8"),
+        (("-o", "net.c", "--lanes", "3"), "--lanes 3: must be 1 or 4"),
+        (("-o", "net.h", "--to", "c"), "net.h: --to c writes another file of this name"),
+        (("-o", ".", "--to", "c"), "use --out model.c"),
+    ],
+    ids=["name", "data", "loss", "lanes", "header", "folder"],
+)
+def test_options_without_effect_are_refused(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """An option is never ignored: an empty name is no name, and data is only used for 8-bit integers."""
+    model(tmp_path)
+    done = command.run(tmp_path, "export", "model.safetensors", *options)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 def test_more_than_32_bits_can_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from layerline.training import Model
 
 _C, _ONNX, _WHAT = "C", "ONNX", "What"
+_OPTIONS: Final = ("name", "int8", "max_loss", "lanes", "pixels", "layout")
+"""Those that are passed on as they are, or as numbers."""
 _TIME: Final = "time"
 _MEASURED: Final = 0.02
 """Seconds that measuring a prediction may take, or one prediction."""
-_CHOICES: Final = {"pixels": ("uint8", "float32"), "layout": ("NCHW", "NHWC"), "lanes": ("1", "4")}
 
 
 @click.command(cls=Command)
@@ -81,8 +82,9 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     from layerline.training.stored import stored
 
     path, chosen = _target(to, out, dry_run=dry_run)
-    if path is not None and not dry_run:
-        free(path, "an export", path.name, force=force)
+    paths = () if path is None else formats.paths_of(path, chosen)
+    for each in () if dry_run else paths:
+        free(each, "an export", f"model{each.suffix}", force=force)
     chosen_options = _options(values)
     found = stored(Path(model))
     terminal = Terminal(sys.stdout, os.environ)
@@ -92,11 +94,10 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
     terminal.clear()
     _report(terminal, found.model, exported)
-    if dry_run or path is None:
+    if dry_run:
         return
-    for each in formats.paths_of(path, exported):
-        free(each, "an export", path.name, force=force)
-    for each in formats.write(path, exported):
+    formats.write(paths, exported)
+    for each in paths:
         terminal.fact("written", f"{each}: {display.size(each.stat().st_size)}")
 
 
@@ -119,14 +120,13 @@ def _options(values: dict[str, Any]) -> ExportOptions:
     """Return the options as values. Raises UserError for one that is invalid."""
     from layerline.export.export_options import ExportOptions
 
-    chosen: dict[str, Any] = {key: values[key] for key in ("name", "int8") if values[key]}
-    for key, words in _CHOICES.items():
-        if values[key] is not None:
-            if values[key] not in words:
-                raise UserError(f"--{key} {display.name(values[key])}: must be {' or '.join(words)}")
-            chosen[key] = int(values[key]) if key == "lanes" else values[key]
-    if values["max_loss"] is not None:
-        chosen["max_loss"] = fraction("--max-loss", values["max_loss"])
+    chosen = {key: values[key] for key in _OPTIONS if values[key] is not None}
+    if "lanes" in chosen and chosen["lanes"].isdecimal():
+        chosen["lanes"] = int(chosen["lanes"])
+    if "max_loss" in chosen:
+        chosen["max_loss"] = fraction("--max-loss", chosen["max_loss"])
+    if values["data"] is not None and not chosen["int8"]:
+        raise UserError("--data: only with --int8", "omit it, or add --int8")
     return ExportOptions(**chosen)
 
 

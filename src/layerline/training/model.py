@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Unpack, final
@@ -20,7 +20,7 @@ from layerline.data.dataset import Dataset, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.at_caller import warn
-from layerline.errors.wrong_calls import answered
+from layerline.errors.wrong_calls import answered, unknown
 from layerline.export import formats
 from layerline.export.export_options import ExportOptions
 from layerline.export.subject import Subject, origin_of
@@ -306,6 +306,7 @@ class Model:
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         model_file.write(Path(path), self.weights, card)
 
+    @answered('model.export("net.onnx")')
     def export(self, path: str | os.PathLike[str], to: str | None = None, **options: Unpack[ExportArguments]) -> None:
         """Export the model for other programs, as `layerline export` does.
 
@@ -313,8 +314,13 @@ class Model:
         of `path`. options: see docs/exporting.md; a format refuses options that it does not have.
         Raises UserError if the model cannot be exported to this format, or the file cannot be written.
         """
+        known = [each.name for each in fields(ExportOptions)]
+        for option in options:
+            if option not in known:
+                raise CallError(*unknown("export", option, known))
         chosen = formats.format_for(Path(path)) if to is None else formats.format_of(to)
-        formats.write(Path(path), self.exported(chosen, ExportOptions(**options)))
+        paths = formats.paths_of(Path(path), chosen)
+        formats.write(paths, self.exported(chosen, ExportOptions(**options)))
 
     def exported(self, chosen: Format, options: ExportOptions, stored: Path | None = None) -> Exported:
         """Return an export in memory; stored: the file or run folder that the model is from, if known."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from layerline.compiler.dtype import DType
 from layerline.export.formats import Exported
 from layerline.export.onnx import runtime
 from layerline.export.onnx.graph_writer import GraphWriter
@@ -24,12 +25,12 @@ from layerline.export.onnx.messages import (
     ValueInfoProto,
 )
 from layerline.export.onnx.operations import IR_VERSION, OPSET, WRITERS
+from layerline.export.subject import pixel_type
 from layerline.files import protobuf
 from layerline.files.versions import versions
 from layerline.layers.grammar import times
 from layerline.numbers import display
 from layerline.runs import model_file
-from layerline.runs.model_file import BYTE
 
 if TYPE_CHECKING:
     from layerline.export.export_options import ExportOptions
@@ -46,7 +47,7 @@ BATCH: Final = "N"
 
 def export(subject: Subject, options: ExportOptions) -> Exported:
     """Return the file. Raises UserError if onnxruntime is installed and computes something else than Layerline."""
-    bytewise = options.pixels == "uint8" and takes_bytes(subject.card)
+    bytewise = options.pixels == "uint8" and pixel_type(subject.card) is DType.U8
     channels_last = options.layout == "NHWC"
     content = protobuf.encoded(model_of(subject, bytewise=bytewise, channels_last=channels_last))
     C, H, W = subject.card.input_shape
@@ -63,11 +64,6 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
         ("opset", str(OPSET)),
     )
     return Exported({SUFFIX: content}, sizes, tuple(notes))
-
-
-def takes_bytes(card: Card) -> bool:
-    """Return whether 8-bit pixels are on the scale of the training images."""
-    return card.preprocessing.maximum == BYTE and not card.preprocessing.deep
 
 
 def model_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> ModelProto:
