@@ -84,7 +84,7 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     path, chosen = _target(to, out, dry_run=dry_run)
     paths = () if path is None else formats.paths_of(path, chosen)
     for each in () if dry_run else paths:
-        free(each, "an export", f"model{each.suffix}", force=force)
+        free(each, "an export", f"model{chosen.suffix}", force=force)
     chosen_options = _options(values)
     found = stored(Path(model))
     terminal = Terminal(sys.stdout, os.environ)
