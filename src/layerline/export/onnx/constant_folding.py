@@ -210,7 +210,8 @@ _BROADCASTING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min
 _FOLDS: Final[dict[str, Fold]] = {
     "Constant": _constant,
     "ConstantOfShape": _of_shape,
-    **dict.fromkeys(("Identity", "CastLike", "Dropout"), _first),
+    **dict.fromkeys(("Identity", "Dropout"), _first),
+    "CastLike": lambda _operation, inputs: inputs[0].astype(inputs[1].dtype),
     "Cast": _cast,
     "Shape": lambda operation, inputs: np.array(
         inputs[0].shape[operation.whole("start", 0) : operation.whole("end", inputs[0].ndim)], np.int64

@@ -271,13 +271,9 @@ def _numbers(options: ImportOptions, name: str, channels: int) -> NDArray[np.flo
 
 
 def _notes(graph: Graph, card: Card | None, network: Network, notes: list[str]) -> list[str]:
-    end = next((kind for kind in _ENDS if graph.operations[-1].kind == kind), None)
-    first = (
-        f"its output is {_ENDS[end]}; so is Layerline's"
-        if end == "Softmax"
-        else f"its output is {'logits' if end is None else _ENDS[end]}; Layerline's is probabilities, by a softmax"
-    )
-    found = [first, *notes]
+    what = _ENDS.get(graph.end, "logits")
+    ours = "so is Layerline's" if graph.end == "Softmax" else "Layerline's is probabilities, by a softmax"
+    found = [f"its output is {what}; {ours}", *notes]
     if card is None:
         found.append(f"the file has no class names: the classes are called 0 to {network.classes - 1}")
     if graph.converted:
@@ -298,10 +294,9 @@ def _checked(
     theirs = runtime.attempted(content, fed, graph.input, graph.sizes)
     if isinstance(theirs, str):
         return theirs
-    ends = graph.operations[-1].kind == "Softmax"
     return runtime.agreed(
         ours,
-        theirs if ends else runtime.softmax(theirs),
+        theirs if graph.end == "Softmax" else runtime.softmax(theirs),
         place,
         halved=bool({"float16", "bfloat16"} & {*graph.converted}),
     )

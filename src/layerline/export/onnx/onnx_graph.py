@@ -30,6 +30,8 @@ LOWEST_OPSET: Final = 7
 HIGHEST_OPSET: Final = 26
 """The versions of the operations that are known here."""
 _ONNX: Final = ("", "ai.onnx")
+_PASSING: Final = frozenset({"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operations whose output has the values of their first input."""
 _ONNX_SIGN: Final = b"\x08"
 _INLINE: Final = "load it with onnx.load and save it again with onnx.save, which puts everything into one file"
 _FLOAT, _INT, _TEXT, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
@@ -102,6 +104,15 @@ class Graph:
     producer: str
     converted: tuple[str, ...]
     """The types of numbers, other than float32, that constants had."""
+
+    @property
+    def end(self) -> str:
+        """Return the kind of the operation that computes the output, before those that only name or reshape it."""
+        makers = {name: operation for operation in self.operations for name in operation.outputs}
+        found = makers[self.output]
+        while found.kind in _PASSING and found.inputs and found.inputs[0] in makers:
+            found = makers[found.inputs[0]]
+        return found.kind
 
 
 def content_of(path: Path) -> bytes:
