@@ -99,7 +99,7 @@ def effective_biases(
 ) -> NDArray[np.float64]:
     """Return biases of the same values: beyond a limit, no input keeps a filter from its lowest or highest value.
 
-    A layer that a training switched off has biases far below what its weights can add; they would need more than 32 bits.
+    A layer that a training switched off has biases far below what its weights can add, which need more than 32 bits.
     """
     span = HIGHEST - LOWEST
     reach = x.scale * span * np.abs(weights).reshape(len(weights), -1).sum(1) + y * (span + 1)
