@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import command
 import numpy as np
 import pytest
 import trained_like
 
+import layerline
 from layerline.compiler.dtype import DType
 from layerline.errors import CallError, UserError
 from layerline.export.export_options import ExportOptions
@@ -87,6 +90,25 @@ def test_options_of_int8_are_refused_without_it(options: dict[str, Any], tmp_pat
     """They would have no effect, and who passes them expects 8-bit integers."""
     with pytest.raises(UserError, match=r"only with int8"):
         model().export(tmp_path / "x.c", **options)
+
+
+@pytest.mark.parametrize("file", ["net.html", "net.c"])
+def test_the_model_of_a_run_knows_its_scores(file: str, tmp_path: Path) -> None:
+    """In Python the file is that of the command, which reads the run's folder; also if there is no folder."""
+    data = layerline.load_data("digits", limit=200)
+    options = {"epochs": 1, "learning_rate": 0.05, "batch_size": 50, "threads": 1}
+    written = layerline.train(layerline.read("digits", data), data, out=tmp_path / "run", **options)
+    alone = layerline.train(layerline.read("digits", data), data, **options)
+    done = command.run(tmp_path, "export", "run", "-o", f"command-{file}")
+    assert done.returncode == 0, done.stderr
+    expected = (tmp_path / f"command-{file}").read_bytes()
+    assert f"{written.result.test_accuracy:.4f}"[2:4] in expected.decode()
+    for model_ in (written.model, alone.model, pickle.loads(pickle.dumps(alone.model))):  # noqa: S301 - our own
+        model_.export(tmp_path / file)
+        assert (tmp_path / file).read_bytes() == expected
+    stored = layerline.load(tmp_path / "run")
+    stored.export(tmp_path / file)
+    assert (tmp_path / file).read_bytes() != expected
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from layerline.engines.placement import Placement
     from layerline.export.export_options import ExportArguments
     from layerline.export.formats import Exported, Format
+    from layerline.export.subject import Origin
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result
@@ -93,6 +94,8 @@ class Model:
     """The device and precision of the torch engine; default: automatic."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
     """How image files are preprocessed; default: cropped, values up to 255."""
+    origin: Origin | None = field(default=None, kw_only=True)
+    """The training that it is from, if known: exports state its data and its scores."""
     _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
     """The class labels that `predict` returns."""
     _scale: Preprocessing = field(init=False)
@@ -325,10 +328,14 @@ class Model:
     def exported(self, chosen: Format, options: ExportOptions, stored: Path | None = None) -> Exported:
         """Return an export in memory; stored: the file or run folder that the model is from, if known."""
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
-        origin = None if stored is None else origin_of(stored)
+        origin = self.origin if stored is None else origin_of(stored)
         if options.data is not None:
             evaluation.check(options.data, self.network.input_shape, self.classes, self.preprocessing)
         return chosen.export(Subject(self.network, card, self.weights, origin), options)
+
+    def is_from(self, origin: Origin) -> None:
+        """Set `origin`, for the training itself, whose model exists before its scores."""
+        self._keep("origin", origin)
 
     def engine_with_weights(self) -> Engine:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
@@ -351,6 +358,7 @@ class Model:
             threads=self.threads,
             placement=self.placement,
             preprocessing=self.preprocessing,
+            origin=self.origin,
         )
         return make, (self.network, self.classes, self.scaling, dict(self.weights))
 
