@@ -354,6 +354,33 @@ def test_the_command(tmp_path: Path) -> None:
     assert layerline.load(tmp_path / "my net.safetensors").scaling.scale == (5.0, 5.0)
 
 
+@pytest.mark.parametrize("out", ["new", "new.cnn", "new.safetensors"])
+def test_the_name_of_an_import_may_be_that_of_a_file(out: str, tmp_path: Path) -> None:
+    """Both have it, each with its own suffix."""
+    graph, constants = head(conv("x", "h", "w"))
+    written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    assert run(tmp_path, "import", "net.onnx", "-o", out).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "new.cnn", "new.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("net.onnx", "-o", "."), "--out . is a folder\n  help: use --out net"),
+        (("net.onnx", "-o", ""), "--out . is a folder"),
+        ((".",), ".: Is a directory"),
+        (("",), ".: Is a directory"),
+    ],
+    ids=["the folder", "nothing", "from a folder", "from nothing"],
+)
+def test_a_name_that_is_none_is_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """As a mistake, and not as a bug of ours."""
+    graph, constants = head(conv("x", "h", "w"))
+    written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    ran = run(tmp_path, "import", *arguments)
+    assert (ran.returncode, message in ran.stderr) == (2, True), ran.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

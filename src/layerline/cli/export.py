@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, given, options
+from layerline.cli.commands import Command, given, options, typed
 from layerline.cli.model_data import data_of
 from layerline.cli.option import GroupedOption, fraction
 from layerline.cli.out_file import free
@@ -79,6 +79,7 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     """
     from layerline.cli.terminal import Terminal
     from layerline.export import formats
+    from layerline.export.int8.quantizing import LossError
     from layerline.training.stored import stored
 
     path, chosen = _target(to, out, dry_run=dry_run)
@@ -91,7 +92,11 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     if found.note is not None:
         terminal.say(f"note: {found.note}")
     data = _data(model, found.model, values, terminal) if chosen_options.int8 else None
-    exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
+    try:
+        exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
+    except LossError as error:
+        again = typed().with_option("--max-loss", f"{error.accepted:g}")
+        raise UserError(error.message, f"to accept this loss: {again}") from error
     terminal.clear()
     _report(terminal, found.model, exported)
     if dry_run:

@@ -59,8 +59,7 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     from layerline.files import whole
     from layerline.training.from_onnx import model_of
 
-    name = Path(Path(file).stem if out is None else out)
-    paths = [name.with_name(name.name + suffix) for suffix in (_NETWORK, _MODEL)]
+    paths = _paths(file, out)
     for path in paths:
         free(path, "an imported model", "net", force=force)
     found = imported(Path(file), ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std)))
@@ -74,6 +73,15 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     for path in paths:
         terminal.fact("written", f"{path}: {display.size(path.stat().st_size)}")
     terminal.fact("next", f"layerline predict {shlex.quote(str(paths[1]))} IMAGE")
+
+
+def _paths(file: str, out: str | None) -> tuple[Path, Path]:
+    """Return the paths of the network file and the model; NAME may have the suffix of either."""
+    name = Path((Path(file).stem or "net") if out is None else out)
+    if not name.name:
+        raise UserError(f"--out {name} is a folder", f"use --out {name / 'net'}")
+    stem = name.stem if name.suffix in (_NETWORK, _MODEL) else name.name
+    return name.with_name(f"{stem}{_NETWORK}"), name.with_name(f"{stem}{_MODEL}")
 
 
 def _report(terminal: Terminal, model: Model) -> None:
