@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from c_compiler import compiled, strictness
@@ -22,9 +23,16 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from layerline.export.subject import Subject
+
+
+CORTEX_M4: Final = (
+    *("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
+    *("-std=gnu99", "-O2", "-Wall", "-Wextra"),
+)
+STARTED: Final = Path(__file__).parent / "cortex_m4"
+"""The files that start a program on such a chip."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,19 @@ class Exported:
         """Return the exit status of the self-test, which sanitizers raise."""
         program = self.program(compiler, *options)
         return subprocess.run([str(program)], check=False, capture_output=True).returncode  # noqa: S603
+
+    def object_for_cortex_m4(self) -> Path:
+        """Return the object file for a Cortex-M4."""
+        out = self.source.with_name("cortex_m4.o")
+        return compiled("arm-none-eabi-gcc", [*CORTEX_M4, "-c"], [self.source], out)
+
+    def self_test_on_a_cortex_m4(self) -> int:
+        """Return the exit status of the self-test on an emulated Cortex-M4."""
+        linked = ["-nostdlib", "-nostartfiles", "-T", str(STARTED / "memory.ld"), f"-D{self.name.upper()}_SELFTEST"]
+        out = self.source.with_name("cortex_m4.elf")
+        program = compiled("arm-none-eabi-gcc", [*CORTEX_M4, *linked], [STARTED / "start.c", self.source], out)
+        emulator = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(program)]
+        return subprocess.run(emulator, stdin=subprocess.DEVNULL, timeout=100, check=False).returncode  # noqa: S603
 
     def library(self, compiler: str, *options: str) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from images (N, C, H, W) to probabilities (N, K)."""

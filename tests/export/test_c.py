@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,12 +24,12 @@ from layerline.runs.model_file import Preprocessing
 from layerline.runs.result import Result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layerline.export.subject import Subject
 
 x86 = pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="asks for older x86-64 CPUs")
 pytestmark = [needed("gcc")]
-CORTEX_M4: Final = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-STARTED: Final = Path(__file__).parents[1] / "cortex_m4"
 SANITIZERS: Final = ("-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
 HOSTILE: Final = (
     '"', "\\", "*/ int main(void) { return 7; } /*", "??/", "??/\n", "%s%n", "a\nb\r\tc", "\0", "\x7f", "日本 é 🐈",
@@ -148,18 +147,13 @@ def test_sanitizers_find_nothing(seed: int, lanes: int, tmp_path: Path) -> None:
 def test_lenet5_on_a_cortex_m4_has_the_same_bits_and_is_small(tmp_path: Path) -> None:
     """Emulated: at most 4 kB of code and 12 kB of RAM, and no multiply-add is fused, without an option for that."""
     made = exported(lenet5(), tmp_path)
-    options = [*CORTEX_M4, "-std=gnu99", "-O2", "-Wall", "-Wextra"]
-    out = compiled("arm-none-eabi-gcc", [*options, "-c"], [made.source], tmp_path / "model.o")
+    out = made.object_for_cortex_m4()
     assert not symbols(out, "arm-none-eabi-nm")
     sections = subprocess.run(["arm-none-eabi-size", "-A", str(out)], capture_output=True, text=True, check=True)  # noqa: S603, S607
     sizes = {line.split()[0]: int(line.split()[1]) for line in sections.stdout.splitlines() if line.startswith(".")}
     assert sizes[".text"] <= 4000
     assert sizes[".bss"] + sizes.get(".data", 0) <= 12_000
-    linked = ["-nostdlib", "-nostartfiles", "-T", str(STARTED / "memory.ld"), "-DLENET5_SELFTEST"]
-    sources = [STARTED / "start.c", made.source]
-    program = compiled("arm-none-eabi-gcc", [*options, *linked], sources, tmp_path / "model.elf")
-    emulator = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(program)]
-    assert subprocess.run(emulator, stdin=subprocess.DEVNULL, timeout=100, check=False).returncode == 0  # noqa: S603
+    assert made.self_test_on_a_cortex_m4() == 0
 
 
 @needed("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -251,6 +245,9 @@ def test_two_models_in_one_program_and_from_cpp(tmp_path: Path) -> None:
         ("k0_load", "model_k0_load"),
         ("f32x4", "model_f32x4"),
         ("int32_t", "int32_t_model"),
+        ("int8", "model_int8"),
+        ("Size", "model_Size"),
+        ("wchar", "model_wchar"),
         ("_hidden_", "hidden"),
         ("model", "model"),
         ("n" * 300, "n" * 48),
@@ -267,10 +264,22 @@ def test_a_function_is_named_like_its_network(network: str, name: str) -> None:
 )
 def test_a_name_that_cannot_be_is_refused(name: str) -> None:
     """With one that can."""
-    with pytest.raises(UserError, match=r"--name") as caught:
+    with pytest.raises(UserError, match=r"^name=") as caught:
         function_name(name, "net")
     proposed = (caught.value.help or "").rpartition("--name ")[2]
     assert function_name(proposed, "net") == proposed
+
+
+def test_no_macro_of_the_header_is_one_of_c23() -> None:
+    """NAME_WIDTH of <limits.h> and <stdint.h> say how many bits a type has."""
+    text = "#include <limits.h>\n#include <stdint.h>\n"
+    command = ["gcc", "-std=c2x", "-dM", "-E", "-"]
+    macros = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    names = re.findall(r"^#define (\w+)_(?:WIDTH|HEIGHT|CHANNELS|CLASSES) ", macros, re.MULTILINE)
+    assert len(names) > 40
+    for name in names:
+        assert function_name(None, name) != name
+        assert function_name(None, name.lower()) != name.lower()
 
 
 def test_names_that_files_use_are_taken(tmp_path: Path) -> None:
