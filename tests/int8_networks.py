@@ -37,7 +37,6 @@ from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.arena import Memory
 from layerline.engines.features import features
 from layerline.engines.predictor import Predictor
-from layerline.export.int8.host_accuracy import arena_of
 from layerline.export.int8.observing import activation, observed
 from layerline.network import initial_weights
 from layerline.recipe import Recipe
@@ -158,7 +157,7 @@ def scores_of_code(of: Int8Network, machine: Machine, *, channels_last: bool = F
     planned = schedule(replace(program.program, ops=(*program.program.ops[:-1], delivered)))
     compiled = compile_schedule(planned, machine, task_of(Recipe(), training=False))
     memory = Memory(compiled)
-    memory.arena[:] = arena_of(planned, program)
+    memory.arena[:] = program.arena(planned)
     source = of.split.source
     if channels_last:
         images = np.ascontiguousarray(source.images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

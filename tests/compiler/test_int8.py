@@ -31,7 +31,6 @@ from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.schedule import schedule
 from layerline.errors import NetworkError
 from layerline.export.int8 import observing
-from layerline.export.int8.host_accuracy import arena_of
 from layerline.export.int8.observing import observed
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
@@ -191,8 +190,8 @@ def test_shared_memory_full_of_garbage_has_the_same_bits(seed: int) -> None:
     program = of.program(machine)
     apart, planned = schedule(program.program), shared(program.program, machine)
     images = of.split.source.images[:3]
-    expected = run(apart, arena_of(apart, program), machine, of.scaling, images, 0.0)
-    found = run(planned, arena_of(planned, program), machine, of.scaling, images, np.nan)
+    expected = run(apart, program.arena(apart), machine, of.scaling, images, 0.0)
+    found = run(planned, program.arena(planned), machine, of.scaling, images, np.nan)
     np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
     assert planned.scratch_bytes < apart.scratch_bytes
 

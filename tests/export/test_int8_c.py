@@ -96,5 +96,5 @@ def test_presets_take_a_quarter_of_the_memory(preset: str) -> None:
 def test_vectors_are_refused(tmp_path: Path) -> None:
     """Int8 code is for compilers to vectorize."""
     of = of_text("Input 1 4 4\nFlat\nFC 3\n")
-    with pytest.raises(UserError, match="lanes 4: not with"):
+    with pytest.raises(UserError, match="lanes=4: not with"):
         exported(subject_of(of), tmp_path, int8=True, data=data_of(of), max_loss=1.0, lanes=4)

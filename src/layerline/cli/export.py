@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,8 +28,6 @@ _C, _ONNX, _WHAT = "C", "ONNX", "What"
 _OPTIONS: Final = ("name", "int8", "max_loss", "lanes", "pixels", "layout")
 """Those that are passed on as they are, or as numbers."""
 _TIME: Final = "time"
-_MEASURED: Final = 0.02
-"""Seconds that measuring a prediction may take, or one prediction."""
 
 
 @click.command(cls=Command)
@@ -158,14 +155,11 @@ def _report(terminal: Terminal, model: Model, exported: Exported) -> None:
 
 
 def _microseconds(model: Model) -> int:
-    """Return how long the prediction of one image takes with one thread: of a few the fastest."""
+    """Return how long the prediction of one image takes with one thread."""
     import numpy as np
+
+    from layerline.export.on_host import fastest
 
     alone, image = dataclasses.replace(model, threads=1), np.zeros((1, *model.network.input_shape), np.uint8)
     alone.probabilities(image)
-    times: list[float] = []
-    while sum(times) < _MEASURED:
-        begin = time.perf_counter()
-        alone.probabilities(image)
-        times.append(time.perf_counter() - begin)
-    return round(min(times) * 1e6)
+    return round(1e6 * fastest(lambda: alone.probabilities(image)))

@@ -17,7 +17,7 @@ from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
 from layerline.export.int8.quantizing import quantized
-from layerline.export.on_host import HostProgram
+from layerline.export.on_host import HostProgram, plain_host
 from layerline.export.subject import pixel_type
 from layerline.files.versions import versions
 from layerline.numbers import display
@@ -40,9 +40,8 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     _check_addresses(made.schedule)
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
-    C, H, W = card.input_shape
-    stored = c_self_test.images((H, W, C), source, largest)
-    here = HostProgram(made, machine, card.scaling)
+    stored = c_self_test.split(card.input_shape, source, largest)
+    here = HostProgram(made, subject.network, card.scaling, plain_host(machine))
     test = c_self_test.SelfTest(source, largest, here.probabilities(stored))
     sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
@@ -61,7 +60,7 @@ def _made(subject: Subject, options: ExportOptions, machine: Machine) -> tuple[F
         source = pixel_type(subject.card)
         return forward(subject, machine, source, channels_last=True), source, ()
     if options.lanes > 1:
-        raise UserError(f"--lanes {options.lanes}: not with --int8, which has no vectors", "omit --lanes")
+        raise UserError(f"--lanes {options.lanes}: not with 8-bit integers, which are not in vectors", "omit --lanes")
     found = quantized(subject, options, machine)
     return found.forward(machine), DType.U8, found.notes
 

@@ -15,7 +15,7 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.errors import UserError
 from layerline.export.forward import Forward
-from layerline.export.int8.host_accuracy import accuracy, arena_of, probabilities
+from layerline.export.int8.host_accuracy import accuracy, probabilities
 from layerline.export.int8.observing import activation, chosen, observed
 from layerline.numbers import display
 from layerline.recipe import Recipe
@@ -69,7 +69,7 @@ class Quantized:
     def forward(self, machine: Machine) -> Forward:
         """Return it with shared memory, like a Program in float32."""
         planned = shared(self.program.program, machine)
-        return Forward(planned, arena_of(planned, self.program))
+        return Forward(planned, self.program.arena(planned))
 
     @property
     def notes(self) -> tuple[str, ...]:
