@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value, write_border
+from layerline.compiler.kernels.border import write_border
+from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value
 from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 
