@@ -14,6 +14,8 @@ from layerline.compiler.kernel import Kernel, adds
 from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
@@ -36,11 +38,14 @@ class ClearBorder(Kernel):
         return f"clear_border_{self.y.label}" + f"t{self.tail}" * (self.tail > 0)
 
     def write(self, pen: Pen) -> None:
-        write_border(pen, "y", self.y, pen.constant(0.0), self.tail)
+        write_border(pen, "y", self.y, lambda lanes: pen.constant(0.0, lanes), self.tail)
 
 
-def write_border(pen: Pen, name: str, plane: Plane, value: Value, tail: int = 0) -> None:
-    """Write one value all around every image of an argument, and into exactly `tail` elements after it."""
+def write_border(pen: Pen, name: str, plane: Plane, value: Callable[[int], Value], tail: int = 0) -> None:
+    """Write one value all around every image of an argument, and into exactly `tail` elements after it.
+
+    value: lanes → a vector of it.
+    """
     if plane.bare and not tail:
         return
     H, W = plane.height, plane.width
@@ -54,7 +59,7 @@ def write_border(pen: Pen, name: str, plane: Plane, value: Value, tail: int = 0)
         _fill(pen, pen.at(to, end), plane.size - end + tail, value)
 
 
-def _fill(pen: Pen, to: Pointer, count: int, value: Value) -> None:
+def _fill(pen: Pen, to: Pointer, count: int, value: Callable[[int], Value]) -> None:
     lanes = pen.machine.lanes_for(count)
     for i, some in vectors(pen, count, lanes):
-        pen.store(pen.splat(value, lanes), to, i, some)
+        pen.store(value(lanes), to, i, some)

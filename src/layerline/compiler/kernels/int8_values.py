@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.pen import Pen
     from layerline.compiler.values import Index, Pointer, Value
 
@@ -51,9 +53,10 @@ class Finish:
         return pen.convert(pen.select(pen.greater(found, self.high), self.high, found), DType.I8)
 
 
-def border_value(pen: Pen) -> Value:
-    """Return the zero point in `t` as i8."""
-    return pen.convert(pen.load(pen.pointer("t")), DType.I8)
+def border_value(pen: Pen) -> Callable[[int], Value]:
+    """Load the zero point from `t`; returns a function from lanes to a vector of it as i8."""
+    zero = pen.convert(pen.load(pen.pointer("t")), DType.I8)
+    return lambda lanes: pen.splat(zero, lanes)
 
 
 def longer(pen: Pen, pointer: Pointer, index: Index | int, lanes: int = 1) -> Value:
