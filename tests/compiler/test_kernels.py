@@ -145,8 +145,8 @@ def test_a_kernel_is_what_its_definition_says(case: Case, machine: Machine) -> N
 
 
 def test_no_kernel_is_without_a_definition() -> None:
-    """Every final class of kernels that the compiler has is in the table, but what the engine does for machine code, and
-    those that read the clock, which no definition knows: `test_kernel_times.py` has them."""
+    """Every final class of kernels is in the table, except what the engine does for machine code, and those that read
+    the clock, which no definition knows: `test_kernel_times.py` has them."""
     modules = [importlib.import_module(f"{kernels.__name__}.{m.name}") for m in pkgutil.iter_modules(kernels.__path__)]
     there = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
     final = {one for one in there if issubclass(one, Kernel) and not inspect.isabstract(one)}

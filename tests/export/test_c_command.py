@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import command
 import pytest
-from forward_runner import subject
+from trained_like import subject_of
 
 import layerline
 from layerline.errors import UserError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def model(folder: Path) -> Path:
     """Write a model file."""
-    of = subject(parse("Input 1 5 6\nConv 3 3\nReLU\nFlat\nFC 3\n", name="net"), 5)
+    of = subject_of(parse("Input 1 5 6\nConv 3 3\nReLU\nFlat\nFC 3\n", name="net"), 5)
     Model(of.network, of.card.classes, of.card.scaling, of.weights).save(folder / "model.safetensors")
     return folder / "model.safetensors"
 
@@ -91,7 +91,7 @@ def test_options_without_effect_are_refused(options: tuple[str, ...], message: s
 
 def test_more_than_32_bits_can_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than written with offsets that overflow."""
-    of = subject(parse("Input 1 5 6\nFlat\nFC 3\n", name="net"), 5)
+    of = subject_of(parse("Input 1 5 6\nFlat\nFC 3\n", name="net"), 5)
     monkeypatch.setattr(c_export, "forward", lambda *given, **named: _huge(c_export_forward(*given, **named)))
     with pytest.raises(UserError, match=r"4\.29 GB of weights"):
         c_export.export(of, ExportOptions())

@@ -52,14 +52,16 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     content = protobuf.encoded(model_of(subject, bytewise=bytewise, channels_last=channels_last))
     C, H, W = subject.card.input_shape
     axes = f"{BATCH}×{times((H, W, C) if channels_last else (C, H, W))}"
-    largest = f"{subject.card.preprocessing.maximum:g}"
+    values = _values(subject.card)
     notes = []
     if options.pixels == "uint8" and not bytewise:
-        notes.append(f"the input is float32, not uint8: the training images have values from 0 to {largest}")
+        largest = f"{subject.card.preprocessing.maximum:g}"
+        why = f"have values from 0 to {largest}" if (H, W) != (1, 1) else "are rows of a table"
+        notes.append(f"the input is float32, not uint8: the training images {why}")
     notes.append(runtime.checked(content, subject, IMAGES, bytewise=bytewise, channels_last=channels_last))
     sizes = (
         ("file", display.size(len(content))),
-        ("input", f"{'uint8' if bytewise else 'float32'} {axes}, pixels from 0 to {largest}"),
+        ("input", f"{'uint8' if bytewise else 'float32'} {axes}, {values}"),
         ("output", f"float32 {BATCH}×{subject.network.classes}, probabilities"),
         ("opset", str(OPSET)),
     )
@@ -136,10 +138,17 @@ def _explained(card: Card, *, bytewise: bool, channels_last: bool) -> str:
     colors = {1: ", gray", 3: ", RGB"}.get(C, "")
     kind = "uint8" if bytewise else "float32"
     return (
-        f"{IMAGES}: {kind} ({axes}), {times(sizes)} per image{colors}, pixels from 0 to "
-        f"{card.preprocessing.maximum:g}, not scaled: the scaling is part of the graph. "
+        f"{IMAGES}: {kind} ({axes}), {times(sizes)} per image{colors}, {_values(card)}, not scaled: "
+        "the scaling is part of the graph. "
         f"{PROBABILITIES}: float32 (N, {len(card.classes)}), in the order of the classes in the metadata."
     )
+
+
+def _values(card: Card) -> str:
+    """Return what values an image has; those of 1×1 are rows of a table."""
+    if card.input_shape[1:] == (1, 1):
+        return "values as in training"
+    return f"pixels from 0 to {card.preprocessing.maximum:g}"
 
 
 def _unicode(text: str) -> str:
