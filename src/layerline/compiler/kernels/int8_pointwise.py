@@ -5,7 +5,7 @@ The math.  q, the value of a tensor; t, int32.
     sum             y = the value of A₁ · a + A₂ · b + B, by M = 2³² / PARTS; t: its head, A₁, A₂, B
     concatenation   y = the value of A · x + B of each x, by the same M; t: its head, then A and B of each
     product         y = the value of (a − z₁) · (b − z₂) by M; t: its head, z₁, z₂, M
-A is the ratio of the scales times PARTS, rounded: PARTS has so many bits that this changes a value by at most 2⁻¹³.
+A is the ratio of the scales times PARTS, rounded: PARTS is so large that this changes a value by at most 2⁻¹³.
 
 The schedule.  Lanes run over the values of a row; tables are read one by one.
 """

@@ -39,11 +39,11 @@ class Finish:
 
     @classmethod
     def loaded(cls, pen: Pen, lanes: int = 1) -> Finish:
-        """Load the head of `t`, for vectors of so many lanes."""
+        """Load the head of `t`, for vectors of this width."""
         return cls(*(pen.broadcast(pen.pointer("t"), number, lanes) for number in range(HEAD)))
 
     def splat(self, pen: Pen, lanes: int) -> Finish:
-        """Return the same for vectors of so many lanes."""
+        """Return the same for vectors of this width."""
         return Finish(*(pen.splat(each, lanes) for each in (self.zero, self.low, self.high)))
 
     def value(self, pen: Pen, total: Value, factor: Value) -> Value:

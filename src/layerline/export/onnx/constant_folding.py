@@ -64,7 +64,7 @@ class Folding:
 
 
 def _expected(operation: Operation, inputs: tuple[NDArray[Any] | None, ...]) -> int:
-    """Return at least the number of values of the output, before memory is taken for them."""
+    """Return at least the number of values of the output, before memory is allocated for them."""
     several = [each for each in inputs if each is not None]
     if any(each.ndim > _MOST_AXES for each in several):
         raise ValueError("too many axes")

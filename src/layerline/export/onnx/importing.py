@@ -117,7 +117,7 @@ def _converted(graph: Graph, card: Card | None, content: bytes, path: Path, opti
 
 
 def _channels_last(graph: Graph) -> bool:
-    """Return whether the images are (N, H, W, C): the first layer says so, or if any is possible, the sizes."""
+    """Return whether the images are (N, H, W, C): as the first layer shows or, if both are possible, the sizes."""
     open_, sizes = {graph.input}, graph.sizes or ()
     for operation in graph.operations:
         if not open_.intersection(operation.inputs):

@@ -1,4 +1,4 @@
-"""The arrays in an ONNX file: each is checked against the bytes that are there before memory is taken for it."""
+"""The arrays in an ONNX file: each is checked against the bytes in the file before memory is allocated."""
 
 from __future__ import annotations
 

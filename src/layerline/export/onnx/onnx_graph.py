@@ -46,7 +46,7 @@ class Operation:
     name: str
     """Its name in messages."""
     inputs: tuple[str, ...]
-    """The names of its inputs; empty for one that is left out."""
+    """The names of its inputs; empty for one that is omitted."""
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     """Numbers, tuples of numbers, text, or arrays."""
@@ -54,10 +54,10 @@ class Operation:
     """The set of operations that it belongs to, if not ONNX's own."""
 
     def whole(self, name: str, otherwise: int) -> int:
-        """Return an attribute that must be a whole number. Raises NotCarriedError."""
+        """Return an attribute that must be an integer. Raises NotCarriedError."""
         found = self.attributes.get(name, otherwise)
         if not isinstance(found, int):
-            raise NotCarriedError(f"its {name} is not a whole number")
+            raise NotCarriedError(f"its {name} is not an integer")
         return found
 
     def real(self, name: str, otherwise: float) -> float:
@@ -75,11 +75,11 @@ class Operation:
         return found
 
     def wholes(self, name: str) -> tuple[int, ...] | None:
-        """Return an attribute that must be whole numbers; None if it is left out. Raises NotCarriedError."""
+        """Return an attribute that must be integers; None if it is omitted. Raises NotCarriedError."""
         found = self.attributes.get(name)
         if found is None or (isinstance(found, tuple) and all(isinstance(each, int) for each in found)):
             return found
-        raise NotCarriedError(f"its {name} are not whole numbers")
+        raise NotCarriedError(f"its {name} are not integers")
 
     @property
     def output(self) -> str:

@@ -48,7 +48,7 @@ def _number(inputs: tuple[Any, ...], place: int, otherwise: float) -> float:
     if found is None:
         return otherwise
     if found.size != 1:
-        raise NotCarriedError("a limit of it is not one number")
+        raise NotCarriedError("one of its limits is not a single number")
     return float(found.reshape(-1)[0])
 
 
@@ -131,7 +131,7 @@ def _binary(kind: str) -> Rule:
             return _of_two(walk, operation, first, second, kind)
         held, number = (first, second) if isinstance(first, Held) else (second, first)
         if number is None or not number.size:
-            raise NotCarriedError("an input of it is left out, or empty")
+            raise NotCarriedError("one of its inputs is omitted or empty")
         if held.prepared is not None and held.function is None and kind in ("Add", "Sub", "Mul", "Div"):
             return _prepared(walk, operation, held, number, kind, swapped=held is second)
         if number.size == 1:

@@ -86,37 +86,37 @@ def model_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> ModelP
 def graph_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> GraphProto:
     """Return the operations from the images to the probabilities, with the weights as constants."""
     network, (C, H, W) = subject.network, subject.card.input_shape
-    drawing = GraphWriter()
-    values = [_prepared(drawing, subject, bytewise=bytewise, channels_last=channels_last)]
+    writer = GraphWriter()
+    values = [_prepared(writer, subject, bytewise=bytewise, channels_last=channels_last)]
     for node in network.nodes:
         for name, weight in node.weights.items():
             if weight.dtype == "float32":
-                drawing.constant(name, subject.weights[name])
+                writer.constant(name, subject.weights[name])
         inputs = tuple(values[k] for k in node.inputs)
-        values.append(WRITERS[node.layer.kind](drawing, node, node.layer, inputs))
-    drawing.operation("Softmax", PROBABILITIES, values[-1], axis=1)
+        values.append(WRITERS[node.layer.kind](writer, node, node.layer, inputs))
+    writer.operation("Softmax", PROBABILITIES, values[-1], axis=1)
     image = (H, W, C) if channels_last else (C, H, W)
     return GraphProto(
-        tuple(drawing.nodes),
+        tuple(writer.nodes),
         _unicode(network.name),
-        tuple(drawing.constants.values()),
+        tuple(writer.constants.values()),
         (_described(IMAGES, UINT8 if bytewise else FLOAT32, image),),
         (_described(PROBABILITIES, FLOAT32, (network.classes,)),),
     )
 
 
-def _prepared(drawing: GraphWriter, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
+def _prepared(writer: GraphWriter, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
     """Write x · scale + shift, with two roundings as in the engines, and return its name."""
     scaling, C = subject.card.scaling, subject.card.input_shape[0]
     x = IMAGES
     if channels_last:
-        x = drawing.operation("Transpose", "planes", x, perm=(0, 3, 1, 2))
+        x = writer.operation("Transpose", "planes", x, perm=(0, 3, 1, 2))
     if bytewise:
-        x = drawing.operation("Cast", "floats", x, to=FLOAT32)
+        x = writer.operation("Cast", "floats", x, to=FLOAT32)
     scale, shift = (np.asarray(each, np.float32).reshape(1, C, 1, 1) for each in (scaling.scale, scaling.shift))
-    x = drawing.operation("Mul", "scaled", x, drawing.constant("scale", scale))
+    x = writer.operation("Mul", "scaled", x, writer.constant("scale", scale))
     if shift.any():
-        x = drawing.operation("Add", "shifted", x, drawing.constant("shift", shift))
+        x = writer.operation("Add", "shifted", x, writer.constant("shift", shift))
     return x
 
 
