@@ -87,7 +87,7 @@ def test_options_are_checked_in_python_too(options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("options", [{"max_loss": 0.5}, {"data": trained_like.data_of(small())}], ids=["loss", "data"])
 def test_options_of_int8_are_refused_without_it(options: dict[str, Any], tmp_path: Path) -> None:
-    """They would have no effect, and who passes them expects 8-bit integers."""
+    """They would have no effect, although 8-bit integers were probably expected."""
     with pytest.raises(UserError, match=r"only with int8"):
         model().export(tmp_path / "x.c", **options)
 

@@ -333,8 +333,8 @@ class Model:
             evaluation.check(options.data, self.network.input_shape, self.classes, self.preprocessing)
         return chosen.export(Subject(self.network, card, self.weights, origin), options)
 
-    def is_from(self, origin: Origin) -> None:
-        """Set `origin`, for the training itself, whose model exists before its scores."""
+    def set_origin(self, origin: Origin) -> None:
+        """Set the training that it is from: only for that training, whose model exists before its scores."""
         self._keep("origin", origin)
 
     def engine_with_weights(self) -> Engine:

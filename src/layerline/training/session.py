@@ -419,7 +419,7 @@ class _Training:
     def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:
         folder, data = None if self._folder is None else self._folder.path, self._prepared.data
         known = result.tested or data.test is None
-        model.is_from(Origin(data.name, len(data.train), result if known else None))
+        model.set_origin(Origin(data.name, len(data.train), result if known else None))
         return Run(
             tuple(self._loop.history),
             result,
