@@ -75,7 +75,7 @@ def test_a_model_in_python_exports_itself(tmp_path: Path) -> None:
         (("-o", "net.c", "--data", "digits"), "--data: only with --int8"),
         (("-o", "net.c", "--max-loss", "0.1"), "--max-loss: only with int8"),
         (("-o", "net.c", "--lanes", "3"), "--lanes 3: must be 1 or 4"),
-        (("-o", "net.h", "--to", "c"), "net.h: --to c writes another file of this name"),
+        (("-o", "net.h", "--to", "c"), "net.h: the suffix .h is of another file"),
         (("-o", ".", "--to", "c"), "use --out model.c"),
     ],
     ids=["name", "data", "loss", "lanes", "header", "folder"],

@@ -196,7 +196,7 @@ AFTER: dict[str, list[NodeProto]] = {
 
 @pytest.mark.parametrize("name", AFTER)
 @pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
-def test_what_follows_a_softmax_changes_nothing(kind: str, name: str, tmp_path: Path) -> None:
+def test_the_end_of_a_file_is_its_softmax(kind: str, name: str, tmp_path: Path) -> None:
     """The output is still probabilities, or their logarithms: for the note, and for the comparison with onnxruntime."""
     nodes = [*BASE, node("Flatten", "a", "f"), node("Gemm", "f fc bias", "m"), node(kind, "m", "p"), *AFTER[name]]
     used = {name for each in nodes for name in each.input}
@@ -279,6 +279,91 @@ def test_a_small_factor_is_for_bytes(factor: float, maximum: float, tmp_path: Pa
     model = layerline.from_onnx(written(tmp_path, content))
     assert model.preprocessing.maximum == maximum
     np.testing.assert_allclose(model.scaling.scale, factor)
+
+
+AFTER_SOFTMAX: dict[str, list[NodeProto]] = {
+    "nothing": [],
+    "identity": [node("Identity", "p", "y")],
+    "a cast, as of float16 files": [node("Cast", "p", "y", to=1)],
+    "a shape": [node("Reshape", "p flat", "q"), node("Dropout", "q", "y")],
+}
+
+
+@pytest.mark.parametrize("name", AFTER_SOFTMAX)
+def test_what_follows_a_softmax_changes_nothing(name: str, tmp_path: Path) -> None:
+    """The outputs are taken as probabilities, whatever passes them on."""
+    after = AFTER_SOFTMAX[name]
+    nodes = [*BASE, node("Flatten", "a", "f"), node("Gemm", "f fc bias", "m"),
+             node("Softmax", "m", "p" if after else "y", axis=-1), *after]  # fmt: skip
+    used = {"w": W["w"], "fc": FC, "bias": BIAS} | ({"flat": W["flat"]} if name == "a shape" else {})
+    path = written(tmp_path, file(nodes, used))
+    found = importing.imported(path, importing.ImportOptions())
+    assert found.notes[0] == "its output is probabilities; so is Layerline's"
+    assert found.network.text.splitlines()[-2:] == ["FC 3", "Softmax"]
+
+
+FLAT_ENDS: dict[str, tuple[int, list[NodeProto]]] = {
+    "logits": (17, []),
+    "softmax over channels": (17, [node("Softmax", "p", "y", axis=1)]),
+    "softmax over everything, opset 9": (9, [node("Softmax", "p", "y")]),
+    "softmax, squeezed": (17, [node("Softmax", "p", "q", axis=1), node("Squeeze", "q axes11", "y")]),
+    "softmax, flattened": (17, [node("Softmax", "p", "q", axis=1), node("Flatten", "q", "y")]),
+    "softmax, channels last": (17, [
+        node("Transpose", "p", "t", perm=(0, 2, 3, 1)), node("Softmax", "t", "u"), node("Squeeze", "u last", "y")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLAT_ENDS)
+def test_classes_may_be_an_image_of_one_pixel(name: str, tmp_path: Path) -> None:
+    """SqueezeNet and DenseNet of the ONNX model zoo end with C×1×1, with and without a softmax."""
+    opset, end = FLAT_ENDS[name]
+    nodes = [*BASE, node("GlobalAveragePool", "a", "p" if end else "y"), *end]
+    used = {key for each in nodes for key in each.input}
+    path = written(tmp_path, file(nodes, {key: W[key] for key in W if key in used}, opset=opset))
+    found = importing.imported(path, importing.ImportOptions())
+    expected = ["Conv 4 kernel=3 bias=no", "GlobalPool", "Flat", *["Softmax"] * bool(end)]
+    assert found.network.text.splitlines()[2:] == expected
+    assert found.notes[0].startswith("its output is probabilities" if end else "its output is logits")
+
+
+NUMBERS: dict[str, tuple[str, list[NodeProto]]] = {
+    "an image, halved": ("Depthwise 1 bias=no", [node("Mul", "a half", "h")]),
+    "an image, moved": ("Depthwise 1", [node("Div", "a 3", "p"), node("Add", "p 1", "h")]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_an_image_times_a_number_is_a_depthwise(name: str, tmp_path: Path) -> None:
+    """One number is no activation, and there is a layer for it."""
+    expected, nodes = NUMBERS[name]
+    graph, constants = head(*BASE, *nodes)
+    model = imported(tmp_path, graph, W | constants)
+    assert lines(model)[1:2] == [expected]
+
+
+@pytest.mark.parametrize("number", ["half", "three"])
+def test_a_vector_times_numbers_is_a_batch_norm(number: str, tmp_path: Path) -> None:
+    """As of a temperature, or of Paddle's Dropout: one number, or one per value; the probabilities are the file's."""
+    constants = W | {"fc": FC, "bias": BIAS, "three": np.array([0.5, 2, 3], np.float32)}
+    nodes = [*BASE, node("Flatten", "a", "f"), node("Gemm", "f fc bias", "m"), node("Mul", f"m {number}", "y")]
+    model = imported(tmp_path, nodes, constants)
+    assert lines(model)[1:] == ["Flat", "FC 3", "BatchNorm"]
+
+
+def test_a_slice_of_everything_is_nothing(tmp_path: Path) -> None:
+    """GhostNet slices the channels that it needs, which may be all."""
+    cut = {"from": np.array([0]), "to": np.array([4]), "channels": np.array([1])}
+    graph, constants = head(*BASE, node("Slice", "a from to channels", "h"))
+    used = {"w": W["w"], **constants, **cut}
+    assert lines(layerline.from_onnx(written(tmp_path, file(graph, used))))[1] == "GlobalPool"
+
+
+@pytest.mark.parametrize(("mean", "maximum"), [(0.5, 1.0), (117.0, 255.0)])
+def test_a_mean_above_white_is_for_bytes(mean: float, maximum: float, tmp_path: Path) -> None:
+    """Caffe's networks subtract the mean of bytes: image files' pixels are passed as they are."""
+    graph, constants = head(node("Sub", "x mean", "p"), conv("p", "h", "w"))
+    content = file(graph, {**constants, "w": W["w"], "mean": np.full((1, 2, 1, 1), mean, np.float32)})
+    assert layerline.from_onnx(written(tmp_path, content)).preprocessing.maximum == maximum
 
 
 def test_mean_and_std_normalize_pixels(tmp_path: Path) -> None:

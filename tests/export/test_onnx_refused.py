@@ -35,6 +35,16 @@ def refused(folder: Path, nodes: Sequence[NodeProto], constants: dict[str, Any] 
 EXTERNAL = StringStringEntryProto("location", "weights.bin")
 OUT = [node("Relu", "a", "h")]
 REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
+    "reversed channels": (
+        [node("Slice", "x from to channels back", "t"), conv("t", "h", "w")],
+        {"from": np.array([-1]), "to": np.array([-9]), "channels": np.array([1]), "back": np.array([-1])},
+        "the t (Slice): it takes a part of its input, or reverses it",
+    ),
+    "one vector of all images": (
+        [*BASE, node("Reshape", "a all", "h")], {"all": np.array([1, -1])},
+        "the h (Reshape): it makes one vector of a batch of 4×4×4; images must stay apart\n"
+        "  help: flatten each image, as x.flatten(1) does in PyTorch",
+    ),
     "an unknown operation": (
         [*BASE, node("GridSample", "a b", "h")], {}, "the h (GridSample): a network file has no equivalent",
     ),
@@ -100,7 +110,8 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [*BASE, node("Transpose", "a", "h", perm=(0, 1, 3, 2))], {}, "the h (Transpose): perm=[0, 1, 3, 2]",
     ),
     "half of the channels": (
-        [*BASE, node("Slice", "a last last", "h")], {}, "the h (Slice): a network file has no equivalent",
+        [*BASE, node("Slice", "a last last", "h")], {},
+        "the h (Slice): it takes a part of its input, or reverses it; a network file has no equivalent",
     ),
     "a softmax in the middle": (
         [*BASE, node("Softmax", "a", "h", axis=1)], {}, "only a softmax over the classes is available, at the end",
@@ -177,6 +188,18 @@ def test_everything_that_is_unsupported_is_listed(tmp_path: Path) -> None:
     ]
 
 
+def test_one_large_constant_is_one_finding(tmp_path: Path) -> None:
+    """What is computed after it still fits, and what is in the file is not computed at all."""
+    nodes = [
+        *BASE, node("ConstantOfShape", "huge", "k"), node("Add", "a k", "p"),
+        node("Constant", "", "j", value=np.zeros((4, 1, 1), np.float32)), node("ConstantOfShape", "small", "i"),
+        node("Add", "i j", "l"), node("Add", "a l", "q"), node("Add", "p q", "h"),
+    ]  # fmt: skip
+    message = refused(tmp_path, nodes, {"huge": np.array([2**26 + 1]), "small": np.array([4, 1, 1])})
+    assert "the k (ConstantOfShape): it computes more than 67,108,864 constant numbers" in message
+    assert not any(f"the {name} (" in message for name in "jil")
+
+
 ENDINGS = {
     "an image": ([node("Relu", "a", "y")], "the y (Relu): the output is a 4×4×4 image"),
     "one number": (
@@ -189,6 +212,15 @@ ENDINGS = {
     "the largest": (
         [node("Flatten", "a", "f"), node("MatMul", "f fc", "m"), node("ArgMax", "m", "y")],
         "the y (ArgMax): a network file has no equivalent",
+    ),
+    "a branch": ([node("If", "b", "y")], "the y (If): a branch or loop around the network is not supported"),
+    "a softmax over rows": (
+        [node("Softmax", "a", "s", axis=2), node("GlobalAveragePool", "s", "y")],
+        "the s (Softmax): only a softmax over the classes is available, at the end",
+    ),
+    "a softmax over one row": (
+        [node("GlobalAveragePool", "a", "p"), node("Softmax", "p", "y", axis=3)],
+        "the y (Softmax): axis=3: only a softmax over the classes is available, at the end",
     ),
     "a constant": ([node("Add", "b b", "y")], "has 0 inputs; a classifier of images has one"),
 }  # fmt: skip

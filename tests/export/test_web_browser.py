@@ -153,6 +153,8 @@ def test_what_is_no_image_is_refused(tab: Page, tmp_path: Path) -> None:
         end = chunk(b"IEND", b"")
         return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + end
 
+    size = struct.pack(">I4sIII", 20, b"ispe", 0, 64, 64)
+    heic = struct.pack(">I4s4sI4s", 20, b"ftyp", b"heic", 0, b"mif1") + size + b"\0" * 32
     path = tmp_path / "file.png"
     for content, message in (
         (b"a text\n" * 99, "file.png: it is not an image that this page can read"),
@@ -162,6 +164,7 @@ def test_what_is_no_image_is_refused(tab: Page, tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 4, "it is truncated."),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "damaged JPEG"),
         (png(500, 500)[:-20], "this browser cannot decode it; it may be damaged."),
+        (heic, "this browser cannot decode it; save the HEIC photo as JPEG."),
     ):
         path.write_bytes(content)
         assert message in tab.choose([path])

@@ -29,6 +29,11 @@ _EXAMPLES: Final = {"augment": "flip,shift=4", "patience": "5", "ema": "0.999", 
 """Example values for our options if the other tool's option takes no value, or only True."""
 _ON: Final = ("true", "yes", "on")
 _NETWORK_FILES: Final = (".cnn", ".toml", ".safetensors")
+_FORMATS: Final = {
+    **{f"{before}{name}": name for name in ("onnx", "web", "wasm", "c") for before in ("", "to-")},
+    "html": "web",
+}
+"""A word for a format of `export` → the format."""
 _MANY: Final = 1000
 _DASHES: Final = "-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 
@@ -93,9 +98,20 @@ class CommandLine:
             return
         if self._unknown or "--" in self._read or PurePath(alone[-1]).suffix in _NETWORK_FILES:
             return
-        self._reasons.append(f"{display.name(alone[-1])}: the data is an option, not an argument")
+        what, flag = ("data", "--data") if self._name != "export" else self._of_export(alone[-1])
+        if not flag or self._flags[flag].name in self._seen:
+            return
+        self._reasons.append(f"{display.name(alone[-1])}: the {what} is an option, not an argument")
         at = len(self._read) - 1 - self._read[::-1].index(alone[-1])
-        self._read[at:at] = ["--data"]
+        self._read[at : at + 1] = [flag, _FORMATS.get(alone[-1].lower().replace("_", "-"), alone[-1])]
+
+    def _of_export(self, word: str) -> tuple[str, str]:
+        """Return what an argument after the model means, and its option; its data counts only for --int8."""
+        if word.lower().replace("_", "-") in _FORMATS:
+            return "format", "--to"
+        if PurePath(word).suffix:
+            return "file", "--out"
+        return ("data", "--data") if self._flags["--int8"].name in self._seen else ("", "")
 
     def _omitted(self) -> list[str]:
         """Correct unknown options if a known one is close, remove the others, and return what is wrong with them."""

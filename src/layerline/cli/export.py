@@ -79,12 +79,12 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     from layerline.export.int8.quantizing import LossError
     from layerline.training.stored import stored
 
-    path, chosen = _target(to, out, dry_run=dry_run)
+    found = stored(Path(model))
+    path, chosen = _target(to, out, dry_run=dry_run, model=model)
+    chosen_options = _options(values)
     paths = () if path is None else formats.paths_of(path, chosen)
     for each in () if dry_run else paths:
-        free(each, "an export", f"model{chosen.suffix}", force=force)
-    chosen_options = _options(values)
-    found = stored(Path(model))
+        free(each, "an export", _example(model, chosen), force=force)
     terminal = Terminal(sys.stdout, os.environ)
     if found.note is not None:
         terminal.say(f"note: {found.note}")
@@ -103,7 +103,13 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
         terminal.fact("written", f"{each}: {display.size(each.stat().st_size)}")
 
 
-def _target(to: str | None, out: str | None, *, dry_run: bool) -> tuple[Path | None, Format]:
+def _example(model: str, chosen: Format) -> str:
+    """Return a file name for a model: that of its file, or of its run's folder."""
+    path = Path(model)
+    return f"{path.stem if path.suffix == '.safetensors' else path.resolve().name or 'model'}{chosen.suffix}"
+
+
+def _target(to: str | None, out: str | None, *, dry_run: bool, model: str) -> tuple[Path | None, Format]:
     """Return the file and its format. Raises UserError."""
     from layerline.export import formats
 
@@ -114,8 +120,16 @@ def _target(to: str | None, out: str | None, *, dry_run: bool) -> tuple[Path | N
             suffix = formats.format_of(to).suffix
             raise UserError("--out: missing", f"name the file, such as --out model{suffix}, or use --dry-run")
         return None, formats.format_of(to)
+    if out == "-":
+        raise UserError("--out -: an export is not printed", "name a file, such as --out model.onnx")
     path = Path(out)
-    return path, formats.format_for(path) if to is None else formats.format_of(to)
+    if to is None and (out.endswith(("/", os.sep)) or path.is_dir()):
+        names = ", ".join(str(path / _example(model, each)) for each in formats.FORMATS.values())
+        raise UserError(f"--out {out} is a folder", f"name the file: {names}")
+    chosen = formats.format_for(path) if to is None else formats.format_of(to)
+    if out.endswith(("/", os.sep)) and not path.is_dir():
+        raise UserError(f"--out {out}: no such folder", f"use --out {path / _example(model, chosen)}")
+    return path, chosen
 
 
 def _options(values: dict[str, Any]) -> ExportOptions:

@@ -71,6 +71,9 @@ _JITTER: Final = Foreign(_AUGMENTS, "--augment brightness=0.2,contrast=0.2", val
 _NET: Final = Foreign("{}: the network is an argument, not an option", "{}", value=True, default="lenet5")
 _MODEL: Final = Foreign("{}: the model is an argument, not an option", "{}", value=True, default="RUN")
 _SET: Final = Foreign("{}: train, val and test are in one folder, set by `--data`", value=True)
+_FORMATS: Final = {"onnx": "onnx to-onnx", "web": "web html", "wasm": "wasm webassembly js", "c": "c arduino"}
+"""A format of `export` → options of that name."""
+_FREE_BATCH: Final = Foreign("{}: the number of images is always free; omit this")
 _NO_DEVICE: Final = Foreign("{}: this command runs on the CPU; omit this")
 
 _TRAIN: Final[dict[str, Foreign]] = {
@@ -185,7 +188,22 @@ OPTIONS: Final[dict[str, dict[str, Foreign]]] = {
     },
     "export": dict.fromkeys(
         ("format", "type", "target"), Foreign("{} is called `--to` here", "--to {}", value=True, default="onnx")
-    ),
+    )
+    | {
+        word: Foreign("{}: the format is the value of `--to`", f"--to {name}")
+        for name, words in _FORMATS.items()
+        for word in words.split()
+    }
+    | dict.fromkeys(("opset", "opset-version"), Foreign("{}: the file is of opset 9, which runtimes read", value=True))
+    | dict.fromkeys(("dynamic", "dynamic-axes", "dynamic-batch"), _FREE_BATCH)
+    | dict.fromkeys(("batch", "batch-size", "bs"), Foreign(_FREE_BATCH.reason, value=True))
+    | dict.fromkeys(("quantize", "quantized", "quantization", "quant"), Foreign("{} is `--int8` here", "--int8"))
+    | dict.fromkeys(("half", "fp16", "fp32"), Foreign("{}: weights are exported in float32; omit this"))
+    | dict.fromkeys(
+        ("imgsz", "img-size", "image-size", "input-size", "input-shape"),
+        Foreign("{}: the input has the size of the network's; omit this", value=True),
+    )
+    | dict.fromkeys(("model", "weights", "m", "checkpoint", "ckpt", "model-path"), _MODEL),
     "describe": dict.fromkeys(("model", "net", "network", "arch", "m"), _NET),
 }
 """Options of other tools, by command."""

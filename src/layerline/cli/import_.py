@@ -56,13 +56,16 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     """
     from layerline.cli.terminal import Terminal
     from layerline.export.onnx.importing import ImportOptions, imported
+    from layerline.export.onnx.onnx_graph import content_of
     from layerline.files import whole
     from layerline.training.from_onnx import model_of
 
+    options = ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std))
     paths = _paths(file, out)
+    content_of(Path(file))  # another kind of file is named before anything that is in its way
     for path in paths:
         free(path, "an imported model", "net", force=force)
-    found = imported(Path(file), ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std)))
+    found = imported(Path(file), options)
     model = model_of(found)
     terminal = Terminal(sys.stdout, os.environ)
     _report(terminal, model)
@@ -76,12 +79,13 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
 
 
 def _paths(file: str, out: str | None) -> tuple[Path, Path]:
-    """Return the paths of the network file and the model; NAME may have the suffix of either."""
-    name = Path((Path(file).stem or "net") if out is None else out)
-    if not name.name:
-        raise UserError(f"--out {name} is a folder", f"use --out {name / 'net'}")
-    stem = name.stem if name.suffix in (_NETWORK, _MODEL) else name.name
-    return name.with_name(f"{stem}{_NETWORK}"), name.with_name(f"{stem}{_MODEL}")
+    """Return the paths of the network file and the model, from a name with or without a suffix. Raises UserError."""
+    path = Path((Path(file).stem or "net") if out is None else out)
+    if out is not None and (out.endswith(("/", os.sep)) or path.is_dir()):
+        raise UserError(f"--out {out or path} is a folder", f"use --out {path / (Path(file).stem or 'net')}")
+    named = path.suffix.lower() in (_NETWORK, _MODEL, ".onnx") and out is not None
+    stem = path.stem if named else path.name
+    return path.with_name(f"{stem}{_NETWORK}"), path.with_name(f"{stem}{_MODEL}")
 
 
 def _report(terminal: Terminal, model: Model) -> None:

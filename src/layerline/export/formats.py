@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.errors import UserError, spelling
@@ -12,7 +13,6 @@ from layerline.files import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from layerline.export.subject import Subject
 
@@ -94,11 +94,39 @@ FORMATS: Final = {each.name: each for each in _ALL}
 """Name → format."""
 
 
+_CALLED: Final = {
+    **dict.fromkeys(("html", "htm", "page", "webpage", "website"), "web"),
+    **dict.fromkeys(("js", "mjs", "ts", "d.ts", "javascript", "typescript", "node", "webassembly"), "wasm"),
+    **dict.fromkeys(("h", "hpp", "cpp", "cc", "c++", "c99", "ino", "arduino", "esp32", "stm32", "header"), "c"),
+    **dict.fromkeys(("ort", "onnxruntime"), "onnx"),
+}
+"""What others call a format, suffixes included → our name."""
+_FROM_ONNX: Final = frozenset(
+    {"tflite", "lite", "tf", "tensorflow", "pb", "savedmodel", "h5", "keras", "coreml", "mlmodel", "mlpackage"}
+    | {"tensorrt", "trt", "engine", "plan", "openvino", "xml", "ir", "ncnn", "mnn", "rknn", "hef", "tfjs"}
+)
+"""Formats and suffixes that other programs make of an ONNX file."""
+_OF_TORCH: Final = frozenset({"pt", "pth", "torch", "pytorch", "torchscript", "jit"})
+
+
 def format_of(name: str) -> Format:
     """Return a format by name. Raises UserError if it is unknown."""
     if name not in FORMATS:
-        raise UserError(f"--to {name}: unknown format", spelling.hint(name, FORMATS))
+        raise UserError(f"--to {name}: unknown format", _advice(name) or spelling.hint(name, FORMATS))
     return FORMATS[name]
+
+
+def _advice(name: str) -> str | None:
+    """Return what to do instead of a format, or suffix, of other programs; None if it is unknown."""
+    word = name.lower()
+    if word in FORMATS or word in _CALLED:
+        ours = FORMATS[_CALLED.get(word, word)]
+        return f"use --to {ours.name}, and a FILE that ends in {ours.suffix}"
+    if word in _FROM_ONNX:
+        return "export to ONNX (--to onnx), and convert the .onnx file with that program's tools"
+    if word in _OF_TORCH:
+        return "in Python, layerline.load(MODEL).to_torch() returns the model as a PyTorch module (docs/pytorch.md)"
+    return None
 
 
 def format_for(path: Path) -> Format:
@@ -107,17 +135,25 @@ def format_for(path: Path) -> Format:
         if path.suffix.lower() == each.suffix:
             return each
     suffixes = ", ".join(f"{each.suffix} ({each.name})" for each in FORMATS.values())
-    raise UserError(f"{path}: no format has the suffix {path.suffix or '(none)'}", f"name it {suffixes}")
+    advice = _advice(path.suffix[1:]) or f"name it {suffixes}"
+    raise UserError(f"{path}: no format has the suffix {path.suffix or '(none)'}", advice)
+
+
+def _check_name(path: Path, chosen: Format) -> None:
+    """Raise UserError if a file of this format would have the suffix of another, or of a file next to it."""
+    suffix = path.suffix.lower()
+    others = {each.suffix: f"of --to {each.name}" for each in FORMATS.values() if each is not chosen}
+    further = {Path(f"name{each}").suffix for each in chosen.suffixes[1:]}
+    others |= dict.fromkeys(further, f"of another file, which is written next to the {chosen.suffix} file")
+    if suffix in others:
+        right = (path.with_suffix("") if path.name.lower().endswith(".d.ts") else path).with_suffix(chosen.suffix)
+        raise UserError(f"{path}: the suffix {suffix} is {others[suffix]}", f"name it {right}")
 
 
 def paths_of(path: Path, chosen: Format) -> tuple[Path, ...]:
-    """Return the path of each file of an export to `path`. Raises UserError if two have the same."""
-    others = tuple(path.with_suffix(suffix) for suffix in chosen.suffixes[1:]) if path.name else ()
-    if path in others:
-        raise UserError(
-            f"{path}: --to {chosen.name} writes another file of this name", f"name it {path.with_suffix(chosen.suffix)}"
-        )
-    return (path, *others)
+    """Return the path of each file of an export to `path`. Raises UserError for the suffix of another file."""
+    _check_name(path, chosen)
+    return (path, *(path.with_suffix(suffix) for suffix in chosen.suffixes[1:] if path.name))
 
 
 def write(paths: Sequence[Path], exported: Exported) -> None:

@@ -158,6 +158,7 @@ _ONNX: Final = b"\x08"
 _FOREIGN: Final = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5, as written by Keras)"),
     (b"GGUF", "a GGUF file"),
+    (b"\0asm", "a WebAssembly module (.wasm)"),
     (b"\x93NUMPY", "a NumPy file"),
     (b"\x80\x02", "a pickle, which can run arbitrary code when it is read (.pt, .pkl)"),
     (b"\x80\x03", "a pickle, which can run arbitrary code when it is read (.pkl)"),
@@ -179,6 +180,8 @@ def foreign(start: bytes, end: bytes = b"") -> str | None:
     if start.startswith(b"PK\x03\x04"):
         kinds = (kind for sign, kind in _IN_ZIP if sign in start or sign in end)  # a zip lists its files at its end
         return next(kinds, "a zip file")
+    if start[4:8] == b"TFL3":
+        return "a TensorFlow Lite file (.tflite)"
     if start[8:10] == b'{"':
         return "a safetensors file written or changed by another program"
     return next((kind for sign, kind in _FOREIGN if start.startswith(sign)), None)

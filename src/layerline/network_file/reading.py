@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from layerline.errors import NetworkError
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 LARGEST_FILE: Final = 2**20
 """In bytes."""
 
+_ONNX: Final = b"\x08"
 _MAGIC: Final = {
+    _ONNX: "an ONNX file, judging by its first byte",
     b"PK\x03\x04": "a zip archive or a PyTorch model",
     b"\x89HDF": "an HDF5 file or a Keras model",
     b"\x1f\x8b": "a gzip archive",
@@ -39,6 +42,7 @@ def read_text(path: Path) -> str:
         raise NetworkError(f"{shown} is a folder, not a network file", advice) from None
     except OSError as error:
         raise NetworkError(f"{shown}: cannot be read: {error.strerror or error}") from error
+    _check_kind(shown, content)
     check_size(shown, len(content), size)
     return _decoded(shown, content)
 
@@ -52,10 +56,20 @@ def check_size(shown: str, read: int, size: int) -> None:
         )
 
 
-def _decoded(shown: str, content: bytes) -> str:
+def _check_kind(shown: str, content: bytes) -> None:
+    """Raise NetworkError for a file that begins as those of another kind do."""
+    if content[8:10] == b'{"':
+        advice = f"a training starts from a model with layerline train NET --start-from {shlex.quote(shown)}"
+        raise NetworkError(f"{shown} is a safetensors file, not a network file", advice)
     for magic, what in _MAGIC.items():
         if content.startswith(magic):
-            raise NetworkError(f"{shown} is {what}, not a network file", "a network file is plain text in UTF-8")
+            advice = "a network file is plain text in UTF-8"
+            if magic == _ONNX:
+                advice = f"layerline import {shlex.quote(shown)} makes a network file and a model of it"
+            raise NetworkError(f"{shown} is {what}, not a network file", advice)
+
+
+def _decoded(shown: str, content: bytes) -> str:
     zero = content.find(0)
     if zero >= 0:
         raise NetworkError(f"{shown} is not text: byte {zero:,d} is 0", "a network file is plain text in UTF-8")

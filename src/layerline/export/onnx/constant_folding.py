@@ -48,7 +48,8 @@ class Folding:
         if fold is None:
             raise NotCarriedError("it computes with constants only, which is not supported for this operation")
         try:
-            self._take(_expected(operation, inputs))
+            if operation.kind not in _GIVEN:
+                self._take(_expected(operation, inputs))
             with np.errstate(all="ignore"):
                 found = np.asarray(fold(operation, inputs))
         except (ValueError, IndexError, TypeError, KeyError, OverflowError, AttributeError, ZeroDivisionError) as error:
@@ -56,11 +57,12 @@ class Folding:
         return found
 
     def _take(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
+        if count > self._left:
             raise NotCarriedError(
-                f"it computes more than {MOST_VALUES:,d} constant numbers, together with those before it"
+                f"it computes more than {MOST_VALUES:,d} constant numbers, together with those before it",
+                fix="save the file with its constants computed, as onnxsim does",
             )
+        self._left -= count
 
 
 def _expected(operation: Operation, inputs: tuple[NDArray[Any] | None, ...]) -> int:
@@ -75,7 +77,8 @@ def _expected(operation: Operation, inputs: tuple[NDArray[Any] | None, ...]) -> 
     if operation.kind in _BROADCASTING:
         return math.prod(np.broadcast_shapes(*(each.shape for each in several)))
     if operation.kind == "Gather":
-        return several[0].size * max(1, several[1].size)
+        axis = operation.whole("axis", 0)
+        return int(several[1].size * (several[0].size // max(1, several[0].shape[axis])))
     return sum(each.size for each in several) + 1
 
 
@@ -206,6 +209,8 @@ def _first(_operation: Operation, inputs: tuple[Any, ...]) -> Any:
     return inputs[0]
 
 
+_GIVEN: Final = frozenset({"Constant", "Identity", "CastLike", "Dropout"})
+"""Operations that compute nothing: their values are in memory already."""
 _BROADCASTING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Equal", "Where", "Mod"})
 _FOLDS: Final[dict[str, Fold]] = {
     "Constant": _constant,

@@ -10,8 +10,9 @@ import numpy as np
 from layerline.export.onnx.constant_folding import Folding
 from layerline.export.onnx.held import PADDED, Function, Held, PixelScaling
 from layerline.export.onnx.onnx_rules import RULES
-from layerline.export.onnx.scalar_functions import POINTS, is_tanh_gelu, recognized
-from layerline.layers import Add, Gate
+from layerline.export.onnx.scalar_functions import POINTS, is_tanh_gelu, linear, recognized
+from layerline.export.onnx.weighted import of_numbers
+from layerline.layers import Add, Flat, Gate
 from layerline.network.pytorch.blocks import lines_of
 from layerline.network.pytorch.linear_gates import as_images
 from layerline.network.pytorch.torch_operation import NO_PADS, LayerStep, Part, TracedValue, check_parts
@@ -88,12 +89,21 @@ class GraphWalk:
             self._findings.add(self._graph.output, "output", "it does not depend on the images")
             return None
         try:
-            output = self.settled(found)
+            output = self._vector(self.settled(found))
             self._source(output)
             return lines_of(self.steps, self._graph.input, output.traced.node), output
         except NotCarriedError as error:
             self._findings.add(*error.place, error.reason, error.fix)
             return None
+
+    def _vector(self, held: Held) -> Held:
+        """Return an output of C×1×1 as the vector of its numbers: SqueezeNet ends so."""
+        step = self.steps.get(held.traced.node)
+        if step is None or held.shape[1:] != (1, 1) or held.traced.pads != NO_PADS:
+            return held
+        name = (held.traced.node, "flat")
+        self._put(name, LayerStep((self._source(held),), (Part(Flat()),), step.place))
+        return Held(held.name, TracedValue(name, held.shape[:1]))
 
     def _keep(self, name: str, value: Held | NDArray[Any]) -> None:
         self._values[name] = value
@@ -153,7 +163,7 @@ class GraphWalk:
         changes = {"last": held.last, "order": held.order, **changes}
         return Held(name, TracedValue(name, shape), **changes)
 
-    def _put(self, name: str, step: LayerStep) -> None:
+    def _put(self, name: Any, step: LayerStep) -> None:
         if len(self.steps) >= MOST_LAYERS:
             raise NotCarriedError(f"it makes more than {MOST_LAYERS:,d} layers, the maximum for a network", step.place)
         self.steps[name] = step
@@ -230,6 +240,13 @@ class GraphWalk:
         if function.join is not None:
             kind, *several = function.join
             return self._joined(held.name, function.place, _JOINS[kind](), tuple(several))
+        for base, values in reversed(function.candidates):
+            numbers = linear(values)
+            if numbers is not None:
+                settled = self.settled(base)
+                part = of_numbers(settled.shape, *numbers)
+                self._put(held.name, LayerStep((self._source(settled),), (part,), function.place))
+                return dataclasses.replace(settled, traced=TracedValue(held.name, held.shape), prepared=None)
         reason = "it computes a function that is none of the activations of a network file"
         if is_tanh_gelu(function.candidates[0][1]):
             reason = "it computes the approximation of GELU by tanh; only the exact GELU is available"

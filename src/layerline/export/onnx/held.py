@@ -62,6 +62,8 @@ class Held:
     """Whether the channels of an image are its last dimension."""
     order: Shape | None = None
     """(C, H, W) of an image of which this vector has the numbers in the order (H, W, C)."""
+    flat: bool = False
+    """Whether this vector is an image of C×1×1 in the graph, as the classes of SqueezeNet are."""
     prepared: PixelScaling | None = None
     """Set for the images themselves, before any layer."""
     function: Function | None = None
@@ -79,6 +81,8 @@ class Held:
         """Return the sizes without the batch, in the order of the graph."""
         if self.traced.pads != NO_PADS:
             raise NotCarriedError(PADDED)
+        if self.flat:
+            return (1, 1, *self.shape) if self.last else (*self.shape, 1, 1)
         return (*self.shape[1:], self.shape[0]) if self.last else self.shape
 
     @property

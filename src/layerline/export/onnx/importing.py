@@ -144,7 +144,10 @@ def _shape(graph: Graph, options: ImportOptions, place: str, *, channels_last: b
     sizes = graph.sizes if graph.sizes is not None else (None,) * 4
     if len(sizes) != 4:
         text = "×".join("?" if size is None else str(size) for size in sizes) or "one number"
-        raise UserError(f"{place}: input {name} is {text}; images have 4 dimensions", "export a network for images")
+        raise UserError(
+            f"{place}: input {name} is {text}; images have 4 dimensions",
+            "export a network whose input is (N, C, H, W) or (N, H, W, C), gray images with one channel",
+        )
     _, a, b, c = sizes
     found = (c, a, b) if channels_last else (a, b, c)
     given = _given(options.input_shape)
@@ -243,7 +246,8 @@ def _scaled(
     elif card is not None:
         preprocessing = card.preprocessing
     else:
-        bytewise = graph.input_type == _UINT8 or float(np.abs(scale).max()) <= _SMALL
+        bright = bool((np.abs(shift) > np.abs(scale)).any())  # the pixel that becomes 0 is not from 0 to 1
+        bytewise = graph.input_type == _UINT8 or bright or float(np.abs(scale).max()) <= _SMALL
         preprocessing = Preprocessing(maximum=BYTE if bytewise else 1.0)
         notes.append(
             f"pixels of image files are passed to it as values from 0 to {preprocessing.maximum:g}"
@@ -294,6 +298,7 @@ def _checked(
     theirs = runtime.attempted(content, fed, graph.input, graph.sizes)
     if isinstance(theirs, str):
         return theirs
+    theirs = theirs.reshape(len(theirs), -1)  # some have C×1×1 outputs
     return runtime.agreed(
         ours,
         theirs if graph.end == "Softmax" else runtime.softmax(theirs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
@@ -30,10 +31,28 @@ LOWEST_OPSET: Final = 7
 HIGHEST_OPSET: Final = 26
 """The versions of the operations that are known here."""
 _ONNX: Final = ("", "ai.onnx")
-_PASSING: Final = frozenset({"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_PASSING: Final = frozenset(
+    {"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice"}
+)
 """Operations whose output has the values of their first input."""
 _ONNX_SIGN: Final = b"\x08"
 _INLINE: Final = "load it with onnx.load and save it again with onnx.save, which puts everything into one file"
+_OURS: Final = b'"format":"layerline"'
+"""At the beginning of a model file."""
+_ZIP_END: Final = 2**16
+_TORCH: Final = (
+    "in PyTorch, torch.onnx.export writes one; layerline.from_torch(module, input_shape) reads a module itself"
+)
+_ELSEWHERE: Final = {
+    "PyTorch": _TORCH,
+    "pickle": _TORCH,
+    "Keras": 'in Keras, model.export("net.onnx", format="onnx") writes one',
+    "TensorFlow": "tf2onnx makes one of it",
+    "safetensors": "its weights have no network; layerline.from_torch(module, input_shape) reads a PyTorch module",
+}
+"""A word in the kind of a file → what makes an ONNX file of it."""
+_NESTED: Final = ("If", "Loop", "Scan")
+"""Operations with graphs of their own, which take their inputs from around them without naming them."""
 _FLOAT, _INT, _TEXT, _TENSOR, _FLOATS, _INTS = 1, 2, 3, 4, 6, 7
 
 
@@ -129,9 +148,13 @@ def content_of(path: Path) -> bytes:
         raise UserError(f"{place}: larger than {display.size(LARGEST)}", "networks for images are smaller")
     if not start:
         raise UserError(f"{place} is empty", "export or copy it again")
-    kind = None if start.startswith(_ONNX_SIGN) else foreign(start)
+    if _OURS in start:
+        read = f"layerline predict {shlex.quote(str(path))} IMAGE"
+        raise UserError(f"{place}: is a model of Layerline already, not an ONNX file", read)
+    kind = None if start.startswith(_ONNX_SIGN) else foreign(start, content[-_ZIP_END:])
     if kind is not None:
-        raise UserError(f"{place}: found {kind}, expected an ONNX file")
+        advice = next((text for word, text in _ELSEWHERE.items() if word in kind), "pass a file that ends in .onnx")
+        raise UserError(f"{place}: found {kind}, expected an ONNX file", advice)
     return content
 
 
@@ -160,9 +183,12 @@ def graph_of(model: ModelProto, place: str) -> Graph:
     output = _only(place, "output", graph.output)
     operations = _needed(graph, output.name, constants, place)
     used = {name for operation in operations for name in operation.inputs} | {output.name}
-    source = _only(
-        place, "input", tuple(each for each in graph.input if each.name not in constants and each.name in used)
-    )
+    sources = tuple(each for each in graph.input if each.name not in constants and each.name in used)
+    nested = next((each for each in operations if each.kind in _NESTED and not each.foreign), None)
+    if not sources and nested is not None:
+        what = f"{place}: {nested.name} ({nested.kind}): a branch or loop around the network is not supported"
+        raise UserError(what, "export the network in evaluation mode, without it")
+    source = _only(place, "input", sources)
     kind, sizes = _type(source)
     return Graph(
         operations,

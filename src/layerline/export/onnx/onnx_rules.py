@@ -230,8 +230,14 @@ def reshaped(walk: GraphWalk, operation: Operation, held: Held, after: tuple[int
     if after == (walk.batch, *before):
         return held.named(operation.output)
     if after[:1] != (walk.batch,):
-        raise NotCarriedError(f"it makes {times(after)} of a batch of {times(before)}; images must stay apart")
+        what = "one vector" if len(after) == 2 and after[0] == 1 else "another number of images"
+        raise NotCarriedError(
+            f"it makes {what} of a batch of {times(before)}; images must stay apart",
+            fix="flatten each image, as x.flatten(1) does in PyTorch",
+        )
     sizes = after[1:]
+    if held.flat and sizes == held.shape:
+        return dataclasses.replace(held, name=operation.output, flat=False, last=False)
     if held.is_image and sizes == (math.prod(before),):
         moved = held.last and held.shape[0] > 1 and held.shape[1:] != (1, 1)
         return walk.layers(operation, held, (Part(Flat()),), last=False, order=held.shape if moved else None)
@@ -257,6 +263,23 @@ def _flatten(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> 
     if axis != 1:
         raise NotCarriedError(f"axis={axis}: only a whole image can be flattened")
     return reshaped(walk, operation, held, (walk.batch, math.prod(held.sizes)))
+
+
+def _slice(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    """Return the same value: a slice may only take everything, as some of GhostNet do."""
+    held, (starts, ends, listed, steps) = computed(inputs), (constant(inputs, place) for place in range(1, 5))
+    sizes = (walk.batch, *held.sizes)
+    begins, stops = (
+        (operation.wholes(name) or ()) if given is None else tuple(given.reshape(-1).tolist())
+        for name, given in (("starts", starts), ("ends", ends))
+    )
+    axes = axes_of(operation, (inputs[0], listed), len(sizes)) or tuple(range(len(begins)))
+    forward = steps is None or (steps == 1).all()
+    parts = list(zip(axes, begins, stops, strict=False))
+    whole = all(start in (0, -sizes[axis]) and stop >= sizes[axis] for axis, start, stop in parts)
+    if not forward or not whole or not len(axes) == len(begins) == len(stops):
+        raise NotCarriedError("it takes a part of its input, or reverses it; a network file has no equivalent")
+    return held.named(operation.output)
 
 
 def _squeeze(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
@@ -319,10 +342,15 @@ def _reduced(layer: GlobalPool | GlobalMaxPool, what: str) -> Rule:
 
 def _softmax(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
     held = computed(inputs)
-    axis = operation.whole("axis", 1 if walk.opset < 13 else -1) % (len(held.shape) + 1)
-    if held.is_image or axis != 1 or held.order is not None:
+    rank = len(held.sizes) + 1
+    axis = operation.whole("axis", 1 if walk.opset < 13 else -1) % rank
+    whole = axis == 1 and walk.opset < 13  # then it is over everything from this axis on
+    if held.shape[1:] not in ((), (1, 1)) or held.order is not None or held.flat:
         raise NotCarriedError("only a softmax over the classes is available, at the end")
-    return walk.layers(operation, held, (Part(Softmax()),))
+    if not whole and axis != (rank - 1 if held.last else 1):
+        raise NotCarriedError(f"axis={axis}: only a softmax over the classes is available, at the end")
+    parts = (Part(Flat()), Part(Softmax())) if held.is_image else (Part(Softmax()),)
+    return walk.layers(operation, held, parts, flat=held.is_image)
 
 
 _BINARY: Final[dict[str, Rule]] = {kind: _binary(kind) for kind in _ARITHMETIC}
@@ -366,6 +394,7 @@ RULES: Final[dict[str, Rule]] = {
     "Transpose": _transpose,
     "Reshape": _reshape,
     "Flatten": _flatten,
+    "Slice": _slice,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Expand": _expand,

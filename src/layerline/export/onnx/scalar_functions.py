@@ -86,6 +86,14 @@ def recognized(values: Points) -> tuple[Layer, ...] | None:
     return () if layer is None else (layer,)
 
 
+def linear(values: Points) -> tuple[float, float] | None:
+    """Return scale and shift of a function that is x · scale + shift; None if it is none, or a constant."""
+    low, high = values[int(POINTS.argmin())], values[int(POINTS.argmax())]  # at −10⁴ and 10⁴
+    scale, shift = float(high - low) / (2 * float(POINTS.max())), float(high + low) / 2
+    close = 1e-9 * (np.abs(scale * POINTS) + abs(shift))
+    return (scale, shift) if scale and bool((np.abs(scale * POINTS + shift - values) <= close).all()) else None
+
+
 def is_tanh_gelu(values: Points) -> bool:
     """Return whether a function is the approximation of GELU by tanh, which is not available."""
     expected = tanh_gelu(POINTS)

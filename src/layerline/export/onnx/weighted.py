@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from layerline.export.onnx.graph_walk import GraphWalk
     from layerline.export.onnx.onnx_graph import Operation
+    from layerline.layers import Shape
 
 _TAKES_BIAS: Final = ("conv", "depthwise", "fc")
 
@@ -129,8 +130,8 @@ def affine(
 ) -> Held:
     """Return a value plus, minus, times or divided by numbers per channel.
 
-    Of the images it becomes their scaling; after a layer with weights, its bias; else a Depthwise of one weight for
-    each channel. swapped: whether the value comes second.
+    Of the images it becomes their scaling; after a layer with weights, its bias; else see `of_numbers`.
+    swapped: whether the value comes second.
     """
     scale, shift = _coefficients(kind, number.astype(np.float64), swapped=swapped)
     if held.prepared is not None and held.function is None and held.traced.pads == NO_PADS:
@@ -147,11 +148,19 @@ def affine(
         if part.layer.kind in _TAKES_BIAS and not part.layer.bias:  # type: ignore[attr-defined]  # the kinds that have one
             layer = dataclasses.replace(part.layer, bias=True)  # type: ignore[type-var]  # the same
             return walk.replaced(held, (Part(layer, {**part.weights, "bias": shifts}),), operation)
-    if not held.is_image:
-        raise NotCarriedError("it computes with one number for each value of a vector; only a bias of FC is available")
+    return walk.layers(operation, held, (of_numbers(held.shape, scales, shifts),))
+
+
+def of_numbers(shape: Shape, scale: NDArray[Any] | float, shift: NDArray[Any] | float) -> Part:
+    """Return the layer for x · scale + shift: a Depthwise of one weight per channel; of a vector, a BatchNorm."""
+    scales, shifts = (np.broadcast_to(np.asarray(each, np.float64), shape[:1]) for each in (scale, shift))
+    if len(shape) == 1:
+        layer, zeros = BatchNorm(), np.zeros(shape)
+        moments = {"running_mean": zeros, "running_var": zeros + (1 - layer.eps)}  # a standard deviation of 1
+        return Part(layer, {"weight": scales, "bias": shifts, **moments})
     weights: dict[str, Any] = {"weight": scales.reshape(-1, 1, 1, 1)}
     weights |= {"bias": shifts} if shifts.any() else {}
-    return walk.layers(operation, held, (Part(Depthwise((1, 1), bias="bias" in weights), weights),))
+    return Part(Depthwise((1, 1), bias="bias" in weights), weights)
 
 
 def _coefficients(kind: str, number: NDArray[Any], *, swapped: bool) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -10,8 +10,8 @@ const KINDS = "JPEG, PNG, WebP, GIF, BMP or AVIF";
 
 class ImageError extends Error {}
 
-/** Return what the header of an image file declares, so that a huge one is never decoded: its size and, of a JPEG, its
- * EXIF orientation. */
+/** Return what the header of an image file declares, so that a huge one is never decoded: its size, of a JPEG its EXIF
+ * orientation, and whether it is HEIC, as iPhones take photos. */
 async function declared(file) {
   const head = new DataView(await file.slice(0, 2 ** 16).arrayBuffer());
   const text = (at, length) =>
@@ -25,7 +25,7 @@ async function declared(file) {
     if (text(0, 2) === "\xff\xd8") return await jpegHeader(file);
     if (size) return { size: size() };
     if (text(0, 2) === "BM") return { size: bmpSize(head) };
-    if (text(4, 4) === "ftyp") return { size: avifSize(head) };
+    if (text(4, 4) === "ftyp") return { size: avifSize(head), heic: text(8, 2) === "he" };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // a header that ends too early
     throw new ImageError("it is truncated");
@@ -95,7 +95,7 @@ function avifSize(head) {
 async function decoded(file) {
   if (file.size > MOST_BYTES)
     throw new ImageError(`it has ${Math.round(file.size / 1e6).toLocaleString("en")} MB; at most 268 MB are read`);
-  const { size, turn } = await declared(file);
+  const { size, turn, heic } = await declared(file);
   const [width, height] = size;
   const reads = `it has ${width.toLocaleString("en")}×${height.toLocaleString("en")} pixels`;
   if (width * height > MOST_PIXELS) throw new ImageError(`${reads}; at most 80 million are read`);
@@ -103,7 +103,7 @@ async function decoded(file) {
   try {
     return [await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }), turn];
   } catch {
-    throw new ImageError("this browser cannot decode it; it may be damaged");
+    throw new ImageError(`this browser cannot decode it; ${heic ? "save the HEIC photo as JPEG" : "it may be damaged"}`);
   }
 }
 
