@@ -32,7 +32,7 @@ SANITIZERS: Final = ("-O1", "-fsanitize=undefined,address", "-fno-sanitize-recov
 
 def main() -> None:
     """Compare all networks, and write how many differ."""
-    import forward_runner  # type: ignore[import-not-found]  # in tests/
+    import trained_like  # type: ignore[import-not-found]  # in tests/
     from c_models import exported  # type: ignore[import-not-found]
     from preset_shapes import SHAPES  # type: ignore[import-not-found]
 
@@ -43,10 +43,10 @@ def main() -> None:
     parser.add_argument("--cross", action="store_true")
     options = parser.parse_args()
     drawn = {
-        f"random {seed}": forward_runner.drawn(seed) for seed in range(options.first, options.first + options.networks)
+        f"random {seed}": trained_like.drawn(seed) for seed in range(options.first, options.first + options.networks)
     }
     presets = {
-        name: forward_runner.subject(layerline.read(name, input_shape=shape, classes=10), 3)
+        name: trained_like.subject_of(layerline.read(name, input_shape=shape, classes=10), 3)
         for name, shape in SHAPES.items()
     }
     found: list[dict[str, Any]] = []
@@ -64,11 +64,11 @@ def main() -> None:
 
 def compared(made: Any, subject: Subject, count: int) -> dict[str, Any]:
     """Return the differing bits, undefined symbols, and exit statuses of an exported network."""
-    import forward_runner
+    import trained_like
     from c_compiler import symbols  # type: ignore[import-not-found]
     from c_models import engine
 
-    images = forward_runner.images(subject.network, count)
+    images = trained_like.images_of(subject.network, count)
     expected = engine(subject, images, made.lanes)
     found: dict[str, Any] = {"bytes": len(made.source.read_bytes())}
     for compiler in COMPILERS:

@@ -83,7 +83,8 @@ def _checked(model: Model, seed: int) -> tuple[float, bool, bool]:
     """Return the largest difference, and whether the model comes back, with its metadata and without."""
     options = ExportOptions(pixels=("uint8", "float32")[seed % 2], layout=("NCHW", "NHWC")[seed // 2 % 2])
     content = model.exported(formats.format_of("onnx"), options).files[".onnx"]
-    images = onnx_models.images(model, _IMAGES).astype(options.pixels)
+    images = onnx_models.images(model, _IMAGES)
+    images = images.astype(np.promote_types(images.dtype, options.pixels))
     ours = runtime.probabilities(model.network, model.scaling, model.weights, images)
     theirs = runtime.outputs(content, images if options.layout == "NCHW" else images.transpose(0, 2, 3, 1), "images")
     first, second = np.sort(theirs, 1)[:, -1], np.sort(theirs, 1)[:, -2]

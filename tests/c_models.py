@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from c_compiler import compiled, strictness
@@ -15,16 +16,23 @@ from layerline.compiler.machine import named
 from layerline.data.dataset import ImageSet, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
-from layerline.export.c.c_facts import source_of
 from layerline.export.export_options import ExportOptions
-from layerline.export.formats import FORMATS, write
+from layerline.export.formats import FORMATS, paths_of, write
+from layerline.export.subject import pixel_type
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from layerline.export.subject import Subject
+
+
+CORTEX_M4: Final = (
+    *("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
+    *("-std=gnu99", "-O2", "-Wall", "-Wextra"),
+)
+STARTED: Final = Path(__file__).parent / "cortex_m4"
+"""The files that start a program on such a chip."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,19 @@ class Exported:
         program = self.program(compiler, *options)
         return subprocess.run([str(program)], check=False, capture_output=True).returncode  # noqa: S603
 
+    def object_for_cortex_m4(self) -> Path:
+        """Return the object file for a Cortex-M4."""
+        out = self.source.with_name("cortex_m4.o")
+        return compiled("arm-none-eabi-gcc", [*CORTEX_M4, "-c"], [self.source], out)
+
+    def self_test_on_a_cortex_m4(self) -> int:
+        """Return the exit status of the self-test on an emulated Cortex-M4."""
+        linked = ["-nostdlib", "-nostartfiles", "-T", str(STARTED / "memory.ld"), f"-D{self.name.upper()}_SELFTEST"]
+        out = self.source.with_name("cortex_m4.elf")
+        program = compiled("arm-none-eabi-gcc", [*CORTEX_M4, *linked], [STARTED / "start.c", self.source], out)
+        emulator = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting", "-kernel", str(program)]
+        return subprocess.run(emulator, stdin=subprocess.DEVNULL, timeout=100, check=False).returncode  # noqa: S603
+
     def library(self, compiler: str, *options: str) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from images (N, C, H, W) to probabilities (N, K)."""
         out = self.source.with_name(f"{compiler}.so")
@@ -75,7 +96,7 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
     chosen = ExportOptions(**options)
     source = folder / "model.c"
     made = FORMATS["c"].export(subject, chosen)
-    write(source, made)
+    write(paths_of(source, FORMATS["c"]), made)
     name, image = made.files[".h"].decode().split("void ")[1].split("(const ")
     pixels = np.uint8 if image.startswith("uint8_t ") else np.float32
     return Exported(source, name, chosen.lanes, len(subject.card.classes), pixels)
@@ -83,7 +104,7 @@ def exported(subject: Subject, folder: Path, **options: Any) -> Exported:
 
 def pixels_of(subject: Subject) -> type:
     """Return the type of an image's values in NumPy."""
-    return {DType.U8: np.uint8, DType.F32: np.float32}[source_of(subject.card)]
+    return {DType.U8: np.uint8, DType.F32: np.float32}[pixel_type(subject.card)]
 
 
 def engine(subject: Subject, images: np.ndarray, lanes: int) -> np.ndarray:

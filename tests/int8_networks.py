@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import int8_definitions as define
 import numpy as np
 import random_networks
+import trained_like
 from kernel_definitions import told
 
 import layerline
@@ -37,9 +38,7 @@ from layerline.data.dataset import ImageSet, Scaling, Split
 from layerline.engines.arena import Memory
 from layerline.engines.features import features
 from layerline.engines.predictor import Predictor
-from layerline.export.int8.host_accuracy import arena_of
 from layerline.export.int8.observing import activation, observed
-from layerline.network import initial_weights
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -128,15 +127,9 @@ class Int8Network:
 
 
 def of_text(text: str, seed: int = 0) -> Int8Network:
-    """Return a network with weights at random, those of BatchNorm as after a training; of two seeds the channels of one
-    are scaled alike."""
+    """Return a network with weights as after a training; of two seeds the channels of one are scaled alike."""
     network, numbers = layerline.parse(text), np.random.default_rng(seed)
-    weights = initial_weights(network, seed)
-    for name, weight in weights.items():
-        if name.endswith("running_mean"):
-            weights[name] = numbers.normal(0, 0.3, weight.shape).astype(np.float32)
-        if name.endswith("running_var"):
-            weights[name] = numbers.uniform(0.5, 2, weight.shape).astype(np.float32)
+    weights = trained_like.weights_of(network, numbers)
     C = network.input_shape[0]
     alike = Scaling((1 / 64,) * C, (-1.9,) * C)
     different = Scaling(tuple(numbers.uniform(0.01, 0.03, C)), tuple(numbers.uniform(-2, 1, C)))
@@ -158,7 +151,7 @@ def scores_of_code(of: Int8Network, machine: Machine, *, channels_last: bool = F
     planned = schedule(replace(program.program, ops=(*program.program.ops[:-1], delivered)))
     compiled = compile_schedule(planned, machine, task_of(Recipe(), training=False))
     memory = Memory(compiled)
-    memory.arena[:] = arena_of(planned, program)
+    memory.arena[:] = program.arena(planned)
     source = of.split.source
     if channels_last:
         images = np.ascontiguousarray(source.images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

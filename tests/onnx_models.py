@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import random_networks
+import trained_like
 
 from layerline.data.dataset import Scaling
 from layerline.export import formats
@@ -26,7 +27,7 @@ from layerline.export.onnx.messages import (
     ValueInfoProto,
 )
 from layerline.files import protobuf
-from layerline.network import initial_weights, parse
+from layerline.network import parse
 from layerline.runs.model_file import Preprocessing
 from layerline.training import Model
 
@@ -42,15 +43,7 @@ TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7, "bool": 9, "float16": 
 def model(network: Network, seed: int = 0, maximum: float = 255.0, classes: tuple[str, ...] = ()) -> Model:
     """Return a model with weights as after a training: every statistic, bias and count differs from its start."""
     rng = np.random.default_rng(seed)
-    weights = dict(initial_weights(network, seed))
-    for name, weight in weights.items():
-        drawn: dict[str, Any] = {
-            "running_mean": rng.normal(0, 0.3, weight.shape),
-            "running_var": rng.uniform(0.5, 2, weight.shape),
-            "num_batches_tracked": rng.integers(0, 5),
-            "bias": rng.normal(0, 0.1, weight.shape),
-        }
-        weights[name] = np.asarray(drawn.get(name.rpartition(".")[2], weight), weight.dtype)
+    weights = trained_like.weights_of(network, rng)
     C = network.input_shape[0]
     scaling = Scaling(tuple(rng.uniform(0.5, 2, C) / maximum), tuple(rng.normal(0, 0.3, C)))
     names = classes or tuple(f"class {k}" for k in range(network.classes))
@@ -67,9 +60,10 @@ def exported(subject: Model, **options: Any) -> bytes:
     return subject.exported(formats.format_of("onnx"), ExportOptions(**options)).files[".onnx"]
 
 
-def images(subject: Model, count: int = 3, seed: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return images of bytes, (N, C, H, W)."""
-    return np.random.default_rng(seed).integers(0, 256, (count, *subject.network.input_shape)).astype(np.uint8)
+def images(subject: Model, count: int = 3, seed: int = 1) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return images (N, C, H, W) of bytes; rows of a table are float32."""
+    kind = np.float32 if subject.network.input_shape[1:] == (1, 1) else np.uint8
+    return np.random.default_rng(seed).integers(0, 256, (count, *subject.network.input_shape)).astype(kind)
 
 
 def node(kind: str, inputs: str, output: str, domain: str = "", **attributes: Any) -> NodeProto:

@@ -233,6 +233,7 @@ def dropout(x: Array, ratio: Array | None = None, training: Array | None = None)
 
 OTHERS: Final[dict[str, Callable[..., Array]]] = {
     "Identity": lambda x: x,
+    "CastLike": lambda x, like: x.astype(like.dtype),
     "Dropout": dropout,
     "Constant": lambda *, value: value,
     "Shape": lambda x: np.array(x.shape, np.int64),

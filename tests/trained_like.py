@@ -11,7 +11,7 @@ from preset_shapes import SHAPES
 
 import layerline
 from layerline.compiler.machine import named
-from layerline.data.dataset import ImageSet, Scaling, Split
+from layerline.data.dataset import Dataset, ImageSet, Scaling, Split
 from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.export.subject import Origin, Subject
@@ -33,7 +33,26 @@ def network_of(name: str) -> Network:
 
 def random_network(seed: int) -> Network:
     """Return a random network."""
-    return layerline.parse(random_networks.draw(random.Random(seed)))
+    return layerline.parse(random_networks.draw(random.Random(seed)), name=f"drawn{seed}")
+
+
+def weights_of(network: Network, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Return weights as after a training: every statistic, bias and count differs from its start."""
+    weights = dict(initial_weights(network, int(rng.integers(1 << 30))))
+    for name, weight in weights.items():
+        drawn: dict[str, Any] = {
+            "running_mean": rng.normal(0, 0.3, weight.shape),
+            "running_var": rng.uniform(0.5, 2, weight.shape),
+            "num_batches_tracked": rng.integers(0, 5),
+            "bias": rng.normal(0, 0.1, weight.shape),
+        }
+        weights[name] = np.asarray(drawn.get(name.rpartition(".")[2], weight), weight.dtype)
+    return weights
+
+
+def drawn(seed: int) -> Subject:
+    """Return a model of a random network."""
+    return subject_of(random_network(seed), seed)
 
 
 def subject_of(
@@ -46,14 +65,7 @@ def subject_of(
 ) -> Subject:
     """Return a model whose BatchNorms have statistics, whose biases are not zero, and whose scaling is uneven."""
     rng = np.random.default_rng(seed)
-    weights = dict(initial_weights(network, seed))
-    for key, value in weights.items():
-        if key.endswith("running_mean"):
-            weights[key] = rng.normal(0, 0.3, value.shape).astype(np.float32)
-        if key.endswith("running_var"):
-            weights[key] = rng.uniform(0.5, 2, value.shape).astype(np.float32)
-        if key.endswith("bias"):
-            weights[key] = rng.normal(0, 0.1, value.shape).astype(np.float32)
+    weights = weights_of(network, rng)
     C = network.input_shape[0]
     preprocessing = preprocessing or Preprocessing()
     scale = tuple(map(float, rng.uniform(0.5, 2, C) / preprocessing.maximum))
@@ -62,7 +74,14 @@ def subject_of(
     return Subject(network, card_of(network, names, scaling, preprocessing), weights, origin)
 
 
-def images_of(network: Network, count: int, seed: int) -> NDArray[np.uint8]:
+def data_of(subject: Subject) -> Dataset:
+    """Return random images as the data of a model, which are also its validation set."""
+    classes, images = subject.card.classes, images_of(subject.network, 24, 1)
+    split = Split(ImageSet(images, np.arange(24, dtype=np.int32) % len(classes)), np.arange(24))
+    return Dataset("drawn", classes, split, split, None, subject.card.scaling, "")
+
+
+def images_of(network: Network, count: int, seed: int = 0) -> NDArray[np.uint8]:
     """Return random images, uint8 (N, C, H, W)."""
     return np.random.default_rng(seed).integers(0, 256, (count, *network.input_shape), dtype=np.uint8)
 

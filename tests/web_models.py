@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from places import ROOT
 
+from layerline.export.subject import pixel_type
 from layerline.export.web import templates
-from layerline.export.web.module import pixel_type, web_module
+from layerline.export.web.module import web_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from forward_runner import drawn
+from trained_like import drawn
 
 from layerline.compiler.c_function import WIDTH
 from layerline.compiler.c_pen import CPen

@@ -23,14 +23,14 @@ from kernel_runner import run as run_kernel
 
 from layerline.compiler.int8.equalizing import equalized
 from layerline.compiler.int8.int8_steps import steps_of
-from layerline.compiler.int8.scales import Scale, TooLargeError, factor_of, filters_of, scale_of
+from layerline.compiler.int8.scales import Scale, TooLargeError, effective_biases, factor_of, filters_of, scale_of
 from layerline.compiler.kernels.int8_pointwise import Int8Table
 from layerline.compiler.lifetimes import shared
 from layerline.compiler.machine import host, named
 from layerline.compiler.plane import Plane, capacity
 from layerline.compiler.schedule import schedule
 from layerline.errors import NetworkError
-from layerline.export.int8.host_accuracy import arena_of
+from layerline.export.int8 import observing
 from layerline.export.int8.observing import observed
 
 MACHINES: Final = {"host": host(), "4 lanes": named(lanes=4), "1 lane": named(lanes=1)}
@@ -109,6 +109,42 @@ def test_biases_of_weights_that_are_zero_fit() -> None:
         np.testing.assert_allclose(filters.biases * filters.scales * 0.01, [3.0, -2e6], rtol=1e-3)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e-6, 1e-12])
+@pytest.mark.parametrize("filters", [[0, 1, 2, 3], [2]], ids=["all", "one"])
+def test_a_layer_that_is_switched_off_stays_so(filters: list[int], factor: float) -> None:
+    """Biases far below what the weights can add, as weight decay leaves them: no factor needs more than 32 bits."""
+    of = of_text("Input 1 8 8\nConv 4 3\nReLU\nConv 4 3\nReLU\nFlat\nFC 5\n")
+    of.weights["2.weight"] = of.weights["2.weight"] * np.float32(factor)
+    of.weights["2.bias"] = np.where(np.isin(np.arange(4), filters), -1e9, 0).astype(np.float32)
+    of.weights["5.bias"] = np.arange(5, dtype=np.float32) / 4
+    compared(of, "host")
+    exact, found = scores_of_floats(of), scores_of_code(of, host())
+    assert np.abs(found - exact).max() < 0.02
+
+
+def test_biases_beyond_every_input_change_no_value() -> None:
+    """The values of the worst inputs are those of the biases as they were."""
+    numbers, x, y = np.random.default_rng(6), Scale(0.02, -100.0), 0.3
+    weights, biases = numbers.normal(size=(6, 20)), np.array([-1e9, 1e9, -3e3, 3e3, 0.4, -0.4])
+    found = effective_biases(weights, biases, x, y)
+    assert (found[4:] == biases[4:]).all()
+    inputs = x.numbers(numbers.choice(np.array([-128, 127], np.int8), (500, 20)))
+    for each in (found, biases):
+        values = Scale(y, 3.0).values(inputs @ weights.T + each)
+        assert (values[:, :4] == [-128, 127, -128, 127]).all()
+
+
+def test_images_that_do_not_fit_in_memory_are_observed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a single one needs, and with the same result."""
+    of = of_text("Input 1 6 6\nConv 4 3\nReLU\nFlat\nFC 3\n")
+    whole = observed(of.network, of.scaling, of.weights, of.split)
+    monkeypatch.setattr(observing, "MEMORY", 1)
+    for value, seen in observed(of.network, of.scaling, of.weights, of.split).items():
+        np.testing.assert_array_equal(seen.low, whole[value].low)
+        np.testing.assert_array_equal(seen.high, whole[value].high)
+        np.testing.assert_allclose(seen.mean, whole[value].mean, rtol=1e-6)
+
+
 def test_rounded_weights_keep_the_mean() -> None:
     """What rounding adds to the output of a mean input is in the bias: within half a unit of the sum."""
     numbers = np.random.default_rng(3)
@@ -154,8 +190,8 @@ def test_shared_memory_full_of_garbage_has_the_same_bits(seed: int) -> None:
     program = of.program(machine)
     apart, planned = schedule(program.program), shared(program.program, machine)
     images = of.split.source.images[:3]
-    expected = run(apart, arena_of(apart, program), machine, of.scaling, images, 0.0)
-    found = run(planned, arena_of(planned, program), machine, of.scaling, images, np.nan)
+    expected = run(apart, program.arena(apart), machine, of.scaling, images, 0.0)
+    found = run(planned, program.arena(planned), machine, of.scaling, images, np.nan)
     np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
     assert planned.scratch_bytes < apart.scratch_bytes
 

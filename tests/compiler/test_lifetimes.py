@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from checked_kernels import given_room, integers
 from checking_pen import CheckingPen
-from forward_runner import drawn, images, run
+from forward_runner import run
 from kernel_runner import aligned, image
 from kernel_runner import run as run_kernel
 from preset_shapes import SHAPES
+from trained_like import drawn, images_of
 
 from layerline.compiler.compilation import plan
 from layerline.compiler.kernels.border import ClearBorder
@@ -44,7 +45,7 @@ def program_of(network: Network, machine: Machine) -> Program:
 def test_shared_memory_full_of_nan_gives_the_bits_of_separate_memory(seed: int, lanes: int) -> None:
     """Separate memory starts as zeros, shared memory as NaN, and each image finds what the last one left."""
     model, machine = drawn(seed), named("x86-64", lanes)
-    x, scaling = images(model.network, 3), model.card.scaling
+    x, scaling = images_of(model.network, 3), model.card.scaling
     made = forward(model, machine)
     apart = schedule(replace(made.schedule.program, group=1))
     apart = replace(apart, in_arena=made.schedule.in_arena, arena_bytes=made.schedule.arena_bytes)

@@ -36,6 +36,9 @@ TERMS = {
     "(3 classes: a, b and c)",
     "use the archive in it: layerline data info a.zip": 'use the archive in it: load_data("a.zip")',
     "to list every image: layerline data check 'a b' --size 8; fix the data": "fix the data",
+    "export to another format (--to c, --to web)": 'export to another format (to="c", to="web")',
+    "--pixels int8: must be uint8": 'pixels="int8": must be uint8',
+    "for example --name my_net": 'for example name="my_net"',
     "(run layerline data check)": "(run layerline data check)",
     "`layerline train --resume run` writes the rest": "`layerline train --resume run` writes the rest",
     "add --checkpoint-every 5m": "add --checkpoint-every 5m",
@@ -65,7 +68,8 @@ def test_the_options_are_those_of_python() -> None:
         "seeds",
         "split",
         "data",
-        "max_loss",
+        "to",
+        *ExportArguments.__annotations__,
     }
     assert {name.replace("-", "_") for name in OPTIONS} == arguments | {"split_seed"}
     functions = (
@@ -73,6 +77,7 @@ def test_the_options_are_those_of_python() -> None:
         layerline.train_seeds,
         layerline.train,
         layerline.Model.evaluate,
+        layerline.Model.export,
         layerline.Recipe,
     )
     known = {name for function in functions for name in inspect.signature(function).parameters}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import command
 import pytest
-from forward_runner import subject
+from trained_like import subject_of
 
 import layerline
 from layerline.errors import UserError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def model(folder: Path) -> Path:
     """Write a model file."""
-    of = subject(parse("Input 1 5 6\nConv 3 3\nReLU\nFlat\nFC 3\n", name="net"), 5)
+    of = subject_of(parse("Input 1 5 6\nConv 3 3\nReLU\nFlat\nFC 3\n", name="net"), 5)
     Model(of.network, of.card.classes, of.card.scaling, of.weights).save(folder / "model.safetensors")
     return folder / "model.safetensors"
 
@@ -63,14 +63,35 @@ def test_a_model_in_python_exports_itself(tmp_path: Path) -> None:
     text = (tmp_path / "net.c").read_text()
     assert "void mine(" in text
     assert re.search(r"\bf32x4\b", text)
-    with pytest.raises(UserError, match=r"lanes.* 3: must be 1 or 4"):
+    with pytest.raises(UserError, match="lanes=3: must be 1 or 4"):
         found.export(tmp_path / "other.c", lanes=3)
     assert not (tmp_path / "other.c").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-o", "net.c", "--name", ""), "--name : must be ASCII letters"),
+        (("-o", "net.c", "--data", "digits"), "--data: only with --int8"),
+        (("-o", "net.c", "--max-loss", "0.1"), "--max-loss: only with int8"),
+        (("-o", "net.c", "--lanes", "3"), "--lanes 3: must be 1 or 4"),
+        (("-o", "net.h", "--to", "c"), "net.h: the suffix .h is of another file"),
+        (("-o", ".", "--to", "c"), "use --out model.c"),
+    ],
+    ids=["name", "data", "loss", "lanes", "header", "folder"],
+)
+def test_options_without_effect_are_refused(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """An option is never ignored: an empty name is no name, and data is only used for 8-bit integers."""
+    model(tmp_path)
+    done = command.run(tmp_path, "export", "model.safetensors", *options)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def test_more_than_32_bits_can_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than written with offsets that overflow."""
-    of = subject(parse("Input 1 5 6\nFlat\nFC 3\n", name="net"), 5)
+    of = subject_of(parse("Input 1 5 6\nFlat\nFC 3\n", name="net"), 5)
     monkeypatch.setattr(c_export, "forward", lambda *given, **named: _huge(c_export_forward(*given, **named)))
     with pytest.raises(UserError, match=r"4\.29 GB of weights"):
         c_export.export(of, ExportOptions())

@@ -31,9 +31,9 @@ EXPORTS: dict[str, tuple[str, str]] = {
     "the output": ("-o - --to c", "--out -: an export is not printed"),
     "the name of a file beside it": (
         "--to c -o m.h",
-        "m.h: the suffix .h is of another file, which is written beside the .c file\n  help: name it m.c",
+        "m.h: the suffix .h is of another file, which is written next to the .c file\n  help: name it m.c",
     ),
-    "types": ("--to wasm -o m.d.ts", "m.d.ts: the suffix .ts is of another file, which is written beside the .wasm"),
+    "types": ("--to wasm -o m.d.ts", "m.d.ts: the suffix .ts is of another file, which is written next to the .wasm"),
     "a script": ("--to wasm -o m.js", "m.js: the suffix .js is of another file"),
     "another format": ("--to onnx -o v.2.c", "v.2.c: the suffix .c is of --to c\n  help: name it v.2.onnx"),
     "an opset": ("--opset 11 --to onnx", "--opset: the file is of opset 9, which runtimes read"),

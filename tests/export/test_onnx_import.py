@@ -185,6 +185,58 @@ def test_flattening(name: str, tmp_path: Path) -> None:
     assert model.weights["2.bias"].tobytes() == BIAS.tobytes()
 
 
+AFTER: dict[str, list[NodeProto]] = {
+    "another name": [node("Identity", "p", "y")],
+    "a type": [node("Cast", "p", "y", to=1)],
+    "the type of a value": [node("CastLike", "p m", "y")],
+    "a shape": [node("Reshape", "p flat", "q"), node("Identity", "q", "y")],
+}
+"""What an exporter may write after a softmax, from `p` to `y`."""
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_the_end_of_a_file_is_its_softmax(kind: str, name: str, tmp_path: Path) -> None:
+    """The output is still probabilities, or their logarithms: for the note, and for the comparison with onnxruntime."""
+    nodes = [*BASE, node("Flatten", "a", "f"), node("Gemm", "f fc bias", "m"), node(kind, "m", "p"), *AFTER[name]]
+    used = {name for each in nodes for name in each.input}
+    held = {name: array for name, array in (W | {"fc": FC, "bias": BIAS}).items() if name in used}
+    path = written(tmp_path, file(nodes, held))
+    found = importing.imported(path, importing.ImportOptions())
+    what = "probabilities; so is" if kind == "Softmax" else "logarithms of probabilities; Layerline's is probabilities"
+    assert found.notes[0].startswith(f"its output is {what}")
+    assert found.network.nodes[-1].layer.kind == "softmax"
+
+
+def test_a_constant_has_the_type_of_a_value(tmp_path: Path) -> None:
+    """7 of the type of 2.0 divided by 2 is 3.5; and one of the type of what the images become is float32."""
+    nodes = [
+        *BASE, node("CastLike", "seven 2", "k"), node("Div", "k 2", "half"), node("CastLike", "two a", "t"),
+        node("Div", "half t", "p"), node("Mul", "s p", "q"), node("Mul", "a q", "b"), node("Flatten", "b", "f"),
+        node("Gemm", "f fc bias", "y"),
+    ]  # fmt: skip
+    more = {"fc": FC, "bias": BIAS, "seven": np.array(7, np.int64), "2": np.float32(2), "two": np.array(2, np.int64)}
+    model = imported(tmp_path, nodes, {name: array for name, array in W.items() if name not in ("half", "b")} | more)
+    assert lines(model)[1] == "Depthwise 1 bias=no"
+    np.testing.assert_allclose(model.weights["1.weight"].reshape(-1), W["s"].reshape(-1) * 1.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    ["[1]", "null", "3", '{"1.num_batches_tracked": 1e999}', '{"1.num_batches_tracked": 1' + "0" * 30 + "}",
+     '{"1.num_batches_tracked": [1]}', "[" * 100_000],
+    ids=["list", "null", "number", "infinite", "large", "of a list", "deep"],
+)  # fmt: skip
+def test_metadata_that_is_not_ours_is_ignored(counts: str, tmp_path: Path) -> None:
+    """As that of a file that was changed: the graph is read instead."""
+    model = onnx_models.model(layerline.parse("Input 2 4 4\nConv 3 3\nBatchNorm\nFlat\nFC 4\n"))
+    message = protobuf.decoded(ModelProto, onnx_models.exported(model))
+    entries = (*message.metadata_props, StringStringEntryProto("batches_tracked", counts))
+    path = written(tmp_path, protobuf.encoded(dataclasses.replace(message, metadata_props=entries)))
+    notes = importing.imported(path, importing.ImportOptions()).notes
+    assert not notes[0].startswith("written by Layerline")
+
+
 def test_channels_last(tmp_path: Path) -> None:
     """As Keras flattens: height, width, channel; the weights of the FC are put into our order."""
     nodes = [
@@ -385,6 +437,33 @@ def test_the_command(tmp_path: Path) -> None:
     assert (again.returncode, "my net.cnn already exists" in again.stderr) == (2, True)
     assert run(tmp_path, "import", str(path), "--force", "--mean", "0.5", "--std", "0.2").returncode == 0
     assert layerline.load(tmp_path / "my net.safetensors").scaling.scale == (5.0, 5.0)
+
+
+@pytest.mark.parametrize("out", ["new", "new.cnn", "new.safetensors"])
+def test_the_name_of_an_import_may_be_that_of_a_file(out: str, tmp_path: Path) -> None:
+    """Both have it, each with its own suffix."""
+    graph, constants = head(conv("x", "h", "w"))
+    written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    assert run(tmp_path, "import", "net.onnx", "-o", out).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "new.cnn", "new.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("net.onnx", "-o", "."), "--out . is a folder\n  help: use --out net"),
+        (("net.onnx", "-o", ""), "--out . is a folder"),
+        ((".",), ".: Is a directory"),
+        (("",), ".: Is a directory"),
+    ],
+    ids=["the folder", "nothing", "from a folder", "from nothing"],
+)
+def test_a_name_that_is_none_is_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """As a mistake, and not as a bug of ours."""
+    graph, constants = head(conv("x", "h", "w"))
+    written(tmp_path, file(graph, {**constants, "w": W["w"]}))
+    ran = run(tmp_path, "import", *arguments)
+    assert (ran.returncode, message in ran.stderr) == (2, True), ran.stderr
 
 
 @pytest.mark.parametrize(

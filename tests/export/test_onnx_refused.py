@@ -87,6 +87,17 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [*BASE, node("Pad", "a pads", "p"), node("MaxPool", "p", "h", kernel_shape=(3, 3), strides=(2, 2))], {},
         "the h (MaxPool): its input is padded with 0, which can be the maximum",
     ),
+    "whole numbers": (
+        [*BASE, node("Cast", "a", "p", to=6), node("Cast", "p", "h", to=1)], {},
+        "the p (Cast): it makes integers of its input, which no layer does",
+    ),
+    "whole numbers like others": (
+        [*BASE, node("CastLike", "a last", "h")], {}, "the h (CastLike): it makes integers of its input",
+    ),
+    "a dropout that drops": (
+        [*BASE, node("Dropout", "a half yes", "h")], {"yes": np.array(True)},
+        "the h (Dropout): it drops values at random; export the model in evaluation mode",
+    ),
     "a transposed convolution": (
         [node("ConvTranspose", "x w", "h")], {},
         "the h (ConvTranspose): a network file has no equivalent",

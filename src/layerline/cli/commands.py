@@ -160,6 +160,12 @@ _ALL: Final = "layerline.help_all"
 """The key in click's context of whether every option is displayed."""
 
 
+def typed() -> Typed:
+    """Return the command that is running, as it was typed."""
+    found: Typed = click.get_current_context().meta[_TYPED]
+    return found
+
+
 def _help_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     del parameter
     if value:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from layerline.cli.commands import Command, given, options
+from layerline.cli.commands import Command, given, options, typed
 from layerline.cli.model_data import data_of
 from layerline.cli.option import GroupedOption, fraction
 from layerline.cli.out_file import free
@@ -26,10 +25,9 @@ if TYPE_CHECKING:
     from layerline.training import Model
 
 _C, _ONNX, _WHAT = "C", "ONNX", "What"
+_OPTIONS: Final = ("name", "int8", "max_loss", "lanes", "pixels", "layout")
+"""Those that are passed on as they are, or as numbers."""
 _TIME: Final = "time"
-_MEASURED: Final = 0.02
-"""Seconds that measuring a prediction may take, or one prediction."""
-_CHOICES: Final = {"pixels": ("uint8", "float32"), "layout": ("NCHW", "NHWC"), "lanes": ("1", "4")}
 
 
 @click.command(cls=Command)
@@ -78,25 +76,30 @@ def export(model: str, to: str | None, out: str | None, force: bool, dry_run: bo
     """
     from layerline.cli.terminal import Terminal
     from layerline.export import formats
+    from layerline.export.int8.quantizing import LossError
     from layerline.training.stored import stored
 
     found = stored(Path(model))
     path, chosen = _target(to, out, dry_run=dry_run, model=model)
     chosen_options = _options(values)
-    if path is not None and not dry_run:
-        free(path, "an export", _example(model, chosen), force=force)
+    paths = () if path is None else formats.paths_of(path, chosen)
+    for each in () if dry_run else paths:
+        free(each, "an export", _example(model, chosen), force=force)
     terminal = Terminal(sys.stdout, os.environ)
     if found.note is not None:
         terminal.say(f"note: {found.note}")
     data = _data(model, found.model, values, terminal) if chosen_options.int8 else None
-    exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
+    try:
+        exported = found.model.exported(chosen, dataclasses.replace(chosen_options, data=data), Path(model))
+    except LossError as error:
+        again = typed().with_option("--max-loss", f"{error.accepted:g}")
+        raise UserError(error.message, f"to accept this loss: {again}") from error
     terminal.clear()
     _report(terminal, found.model, exported)
-    if dry_run or path is None:
+    if dry_run:
         return
-    for each in formats.paths_of(path, exported):
-        free(each, "an export", _example(model, chosen), force=force)
-    for each in formats.write(path, exported):
+    formats.write(paths, exported)
+    for each in paths:
         terminal.fact("written", f"{each}: {display.size(each.stat().st_size)}")
 
 
@@ -126,7 +129,6 @@ def _target(to: str | None, out: str | None, *, dry_run: bool, model: str) -> tu
     chosen = formats.format_for(path) if to is None else formats.format_of(to)
     if out.endswith(("/", os.sep)) and not path.is_dir():
         raise UserError(f"--out {out}: no such folder", f"use --out {path / _example(model, chosen)}")
-    formats.check_name(path, chosen)
     return path, chosen
 
 
@@ -134,14 +136,13 @@ def _options(values: dict[str, Any]) -> ExportOptions:
     """Return the options as values. Raises UserError for one that is invalid."""
     from layerline.export.export_options import ExportOptions
 
-    chosen: dict[str, Any] = {key: values[key] for key in ("name", "int8") if values[key]}
-    for key, words in _CHOICES.items():
-        if values[key] is not None:
-            if values[key] not in words:
-                raise UserError(f"--{key} {display.name(values[key])}: must be {' or '.join(words)}")
-            chosen[key] = int(values[key]) if key == "lanes" else values[key]
-    if values["max_loss"] is not None:
-        chosen["max_loss"] = fraction("--max-loss", values["max_loss"])
+    chosen = {key: values[key] for key in _OPTIONS if values[key] is not None}
+    if "lanes" in chosen and chosen["lanes"].isdecimal():
+        chosen["lanes"] = int(chosen["lanes"])
+    if "max_loss" in chosen:
+        chosen["max_loss"] = fraction("--max-loss", chosen["max_loss"])
+    if values["data"] is not None and not chosen["int8"]:
+        raise UserError("--data: only with --int8", "omit it, or add --int8")
     return ExportOptions(**chosen)
 
 
@@ -168,14 +169,11 @@ def _report(terminal: Terminal, model: Model, exported: Exported) -> None:
 
 
 def _microseconds(model: Model) -> int:
-    """Return how long the prediction of one image takes with one thread: of a few the fastest."""
+    """Return how long the prediction of one image takes with one thread."""
     import numpy as np
+
+    from layerline.export.on_host import fastest
 
     alone, image = dataclasses.replace(model, threads=1), np.zeros((1, *model.network.input_shape), np.uint8)
     alone.probabilities(image)
-    times: list[float] = []
-    while sum(times) < _MEASURED:
-        begin = time.perf_counter()
-        alone.probabilities(image)
-        times.append(time.perf_counter() - begin)
-    return round(min(times) * 1e6)
+    return round(1e6 * fastest(lambda: alone.probabilities(image)))

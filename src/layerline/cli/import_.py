@@ -61,8 +61,7 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     from layerline.training.from_onnx import model_of
 
     options = ImportOptions(_size(size), _numbers("mean", mean), _numbers("std", std))
-    name = _name(file, out)
-    paths = [name.with_name(name.name + suffix) for suffix in (_NETWORK, _MODEL)]
+    paths = _paths(file, out)
     content_of(Path(file))  # another kind of file is named before anything that is in its way
     for path in paths:
         free(path, "an imported model", "net", force=force)
@@ -79,14 +78,14 @@ def import_(file: str, out: str | None, force: bool, size: str | None, mean: str
     terminal.fact("next", f"layerline predict {shlex.quote(str(paths[1]))} IMAGE")
 
 
-def _name(file: str, out: str | None) -> Path:
-    """Return the name of the files, without the suffixes that they get. Raises UserError for a folder."""
-    if out is None:
-        return Path(Path(file).stem)
-    path = Path(out)
-    if out.endswith(("/", os.sep)) or path.is_dir():
-        raise UserError(f"--out {out} is a folder", f"use --out {path / Path(file).stem}")
-    return path.with_suffix("") if path.suffix.lower() in (_NETWORK, _MODEL, ".onnx") else path
+def _paths(file: str, out: str | None) -> tuple[Path, Path]:
+    """Return the paths of the network file and the model, from a name with or without a suffix. Raises UserError."""
+    path = Path((Path(file).stem or "net") if out is None else out)
+    if out is not None and (out.endswith(("/", os.sep)) or path.is_dir()):
+        raise UserError(f"--out {out or path} is a folder", f"use --out {path / (Path(file).stem or 'net')}")
+    named = path.suffix.lower() in (_NETWORK, _MODEL, ".onnx") and out is not None
+    stem = path.stem if named else path.name
+    return path.with_name(f"{stem}{_NETWORK}"), path.with_name(f"{stem}{_MODEL}")
 
 
 def _report(terminal: Terminal, model: Model) -> None:

@@ -61,5 +61,5 @@ def _splits(run: RunOfModel | None, flags: dict[str, Any], which: str) -> dict[s
         found.setdefault("validation", Own())
     found |= flags
     if "data" not in found:
-        raise UserError("--data: missing", "specify labeled images, or evaluate a run's folder, which records its data")
+        raise UserError("--data: missing", "specify labeled images, or pass a run's folder, which records its data")
     return found

@@ -44,6 +44,18 @@ class Typed:
             error.message = COMMAND.sub(self._proposal, error.message)
             error.help = error.help and COMMAND.sub(self._proposal, error.help)
 
+    def with_option(self, flag: str, value: str) -> str:
+        """Return the command with another value of an option, or with the option."""
+        words, rest = list[str](), iter(self.words)
+        for word in rest:
+            if word == flag:
+                next(rest, None)
+            elif not word.startswith(f"{flag}="):
+                words.append(word)
+        at = words.index("--") if "--" in words else len(words)
+        words[at:at] = [flag, value]
+        return " ".join(map(quoted, [*self.path.split(), *words]))
+
     def _proposal(self, found: re.Match[str]) -> str:
         try:
             words = shlex.split(found[0])

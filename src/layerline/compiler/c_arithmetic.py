@@ -1,7 +1,8 @@
-"""C's arithmetic: the pen's operations as expressions, each a constant of its own.
+"""C's arithmetic: the pen's operations as expressions, each stored in a separate constant.
 
-Nothing is undefined in C: integers are added, multiplied and shifted as unsigned numbers, and the bits of a float are
-read through a union. A vector is one of GCC's and Clang's vector types; comparisons of vectors are 0 or −1 in 32 bits.
+Nothing is undefined in C: integers are added, multiplied and shifted as unsigned numbers, except by `multiply_add`,
+whose kernels ensure that no sum overflows; and the bits of a float are read through a union. A vector is one of GCC's
+and Clang's vector types; comparisons of vectors are 0 or −1 in 32 bits.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class CArithmetic(ProgramPen):
         return self._shifted(value, ">>", count)
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a·b + c as i32."""
+        """Return a·b + c as i32: the sums of the kernels on 8-bit values, which never overflow."""
         if a.lanes == 1:
             return self.make(f"{a.raw.atom} * {b.raw.atom} + {c.raw.atom}", DType.I32, whole=True)
         return self.add(self.mul(self.convert(a, DType.I32), self.convert(b, DType.I32)), c)
@@ -226,7 +227,7 @@ class CArithmetic(ProgramPen):
         return self._listed([value.raw.text for value in values], values[0].dtype)
 
     def some_lanes(self, value: Value, which: Sequence[int]) -> Value:
-        """Return the lanes of a vector with the given numbers."""
+        """Return the lanes of a vector with these numbers."""
         lanes = self._each(value)
         return self.from_lanes([lanes[lane] for lane in which])
 

@@ -1,6 +1,6 @@
 """The statements of one C function, and how they become text.
 
-A pen writes each operation as one constant: what no statement needs is left out, and a value that is only loaded goes
+A pen writes each operation as one constant: what no statement needs is omitted, and a value that is only loaded goes
 into the one statement that uses it. A product is never put into a sum, because C would allow the compiler to round
 such an expression once instead of twice.
 """

@@ -42,7 +42,7 @@ class ObjectError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a module has in memory, besides its code."""
+    """What a module has in memory."""
 
     size: int
     """Bytes of memory, including the stack."""

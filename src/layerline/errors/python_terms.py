@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 _NAMED: Final = """
     allow augment backbone-rate batch-size best beta1 beta2 cache class-weights classes clip-norm data data-dir decay
-    device ema engine epochs eps exact exclude file-column fit force gray group-by init label-by label-column
-    label-smoothing labels learning-rate limit max-loss momentum nesterov normalize optimizer out patience precision
-    schedule seed seeds size skip-bad split split-seed start-from step-epochs step-factor test threads validation warmup
-    weight-decay within
+    device ema engine epochs eps exact exclude file-column fit force gray group-by init int8 label-by label-column
+    label-smoothing labels lanes layout learning-rate limit max-loss momentum name nesterov normalize optimizer out
+    patience pixels precision schedule seed seeds size skip-bad split split-seed start-from step-epochs step-factor test
+    threads to validation warmup weight-decay within
 """
 SWITCHES: Final = ("exact", "gray", "nesterov")
 OPTIONS: Final = frozenset(_NAMED.split())
@@ -42,7 +42,7 @@ _WORDS: Final = """
 _QUOTED: Final = r"'[^'\n]*'|\"[^\"\n]*\""
 _NUMBER: Final = r"[-+]?\.?[0-9][0-9.,e+x×-]*(?<![.,])(?:[A-Za-z]+(?![\w=]))?"
 _LIST: Final = r"[\w.*?=\[\]-]+(?:,[\w.*?=\[\]-]+)+"
-_ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^\s;,)]+"
+_ANY: Final = r"(?<=--allow )[a-z,-]+|(?<=--data )[^\s;,)]+|(?<=--to )\w+|(?<=--name )\w+"
 """The values of options that are never named without one."""
 _VALUE: Final = (
     rf" (?P<value>{_QUOTED}|{_ANY}|{_LIST}|{_NUMBER}|(?:{'|'.join(_WORDS.split())})(?![\w=-])|[\w-]+=[^ ;:]+)"

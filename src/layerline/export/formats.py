@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layerline.errors import UserError, spelling
@@ -11,8 +12,7 @@ from layerline.export.export_options import ExportOptions
 from layerline.files import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from layerline.export.subject import Subject
 
@@ -22,59 +22,72 @@ class Exported:
     """The files of one export in memory, and what to report about them."""
 
     files: Mapping[str, bytes]
-    """Suffix → contents; the first has the name that was specified, the others are next to it."""
+    """Suffix → contents: those of the format, in its order."""
     sizes: tuple[tuple[str, str], ...]
     """What → how much, as text: ("flash", "261 kB")."""
     notes: tuple[str, ...] = ()
 
 
+OF_INT8: Final = ("data", "max_loss")
+"""Options of a format that only an export to 8-bit integers has."""
+
+
 @dataclass(frozen=True)
 class Format:
-    """A format: its name, the suffix of its file, and the module whose `export(subject, options)` returns it."""
+    """A format: its name, the suffixes of its files, and the module whose `export(subject, options)` returns them."""
 
     name: str
-    suffix: str
+    suffixes: tuple[str, ...]
+    """The first is that of the file that is specified; the others are next to it."""
     summary: str
     module: str
     options: frozenset[str] = frozenset()
     """The fields of ExportOptions that it has."""
-    beside: tuple[str, ...] = ()
-    """The suffixes of its further files, each by its last part."""
+
+    @property
+    def suffix(self) -> str:
+        """Return the suffix by which the format is known."""
+        return self.suffixes[0]
 
     def export(self, subject: Subject, options: ExportOptions) -> Exported:
         """Return the files. Raises UserError for an option that the format does not have, or a model it cannot hold."""
-        plain = ExportOptions()
-        for field in fields(ExportOptions):
-            if field.name not in self.options and getattr(options, field.name) != getattr(plain, field.name):
-                having = ", ".join(f"--to {each.name}" for each in FORMATS.values() if field.name in each.options)
-                flag = f"--{field.name.replace('_', '-')}"
-                raise UserError(
-                    f"{flag}: not an option of --to {self.name}", f"only for {having}" if having else "omit it"
-                )
+        self._check(options)
+        subject.check_finite()
         exported: Exported = import_module(f"layerline.export.{self.module}").export(subject, options)
         return exported
+
+    def _check(self, options: ExportOptions) -> None:
+        """Raise UserError for an option that would have no effect."""
+        plain = ExportOptions()
+        for field in fields(ExportOptions):
+            if getattr(options, field.name) == getattr(plain, field.name):
+                continue
+            flag = f"--{field.name.replace('_', '-')}"
+            if field.name not in self.options:
+                having = ", ".join(f"--to {each.name}" for each in FORMATS.values() if field.name in each.options)
+                raise UserError(f"{flag}: not an option of --to {self.name}", f"only for {having}")
+            if field.name in OF_INT8 and not options.int8:
+                raise UserError(f"{flag}: only with int8", "omit it, or export 8-bit integers")
 
 
 _ALL: Final[tuple[Format, ...]] = (
     Format(
         "onnx",
-        ".onnx",
+        (".onnx",),
         "pixels in, probabilities out, for onnxruntime and other libraries",
         "onnx.writing",
         frozenset({"pixels", "layout"}),
     ),
-    Format("web", ".html", "a web page that classifies images in any browser, offline", "web.web_page"),
+    Format("web", (".html",), "a web page that classifies images in any browser, offline", "web.web_page"),
     Format(
-        *("wasm", ".wasm", "a WebAssembly module with its JavaScript, for your own page", "web.wasm"),
-        beside=(".js", ".ts"),
+        "wasm", (".wasm", ".js", ".d.ts"), "a WebAssembly module with its JavaScript, for your own page", "web.wasm"
     ),
     Format(
         "c",
-        ".c",
+        (".c", ".h"),
         "C99 without dependencies, for microcontrollers and programs",
         "c.c_export",
         frozenset({"name", "lanes", "int8", "data", "max_loss"}),
-        (".h",),
     ),
 )
 FORMATS: Final = {each.name: each for each in _ALL}
@@ -126,26 +139,24 @@ def format_for(path: Path) -> Format:
     raise UserError(f"{path}: no format has the suffix {path.suffix or '(none)'}", advice)
 
 
-def check_name(path: Path, chosen: Format) -> None:
-    """Raise UserError if a file of this format would have the suffix of another, or of a file beside it."""
+def _check_name(path: Path, chosen: Format) -> None:
+    """Raise UserError if a file of this format would have the suffix of another, or of a file next to it."""
     suffix = path.suffix.lower()
     others = {each.suffix: f"of --to {each.name}" for each in FORMATS.values() if each is not chosen}
-    others |= dict.fromkeys(chosen.beside, f"of another file, which is written beside the {chosen.suffix} file")
+    further = {Path(f"name{each}").suffix for each in chosen.suffixes[1:]}
+    others |= dict.fromkeys(further, f"of another file, which is written next to the {chosen.suffix} file")
     if suffix in others:
         right = (path.with_suffix("") if path.name.lower().endswith(".d.ts") else path).with_suffix(chosen.suffix)
         raise UserError(f"{path}: the suffix {suffix} is {others[suffix]}", f"name it {right}")
 
 
-def write(path: Path, exported: Exported) -> tuple[Path, ...]:
-    """Write the files, each completely or not at all, and return their paths. Raises UserError if that fails."""
-    paths = paths_of(path, exported)
-    for each, content in zip(paths, exported.files.values(), strict=True):
-        whole.write(each, [content])
-    return paths
+def paths_of(path: Path, chosen: Format) -> tuple[Path, ...]:
+    """Return the path of each file of an export to `path`. Raises UserError for the suffix of another file."""
+    _check_name(path, chosen)
+    return (path, *(path.with_suffix(suffix) for suffix in chosen.suffixes[1:] if path.name))
 
 
-def paths_of(path: Path, exported: Exported) -> tuple[Path, ...]:
-    """Return the path of each file."""
-    first, *others = exported.files
-    del first
-    return (path, *(path.with_suffix(suffix) for suffix in others))
+def write(paths: Sequence[Path], exported: Exported) -> None:
+    """Write the files to their paths, each completely or not at all. Raises UserError if that fails."""
+    for path, content in zip(paths, exported.files.values(), strict=True):
+        whole.write(path, [content])

@@ -41,6 +41,8 @@ def write(
     Raises UserError if the folder is not writable or the disk is full; the old file is then unchanged.
     """
     pieces = list(parts)
+    if not path.name:  # the current folder, which no file can replace
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     part = path.with_name(f".{path.name}.{os.getpid()}{_ENDING}")
     try:
         _write_new(part, pieces, mode, forget=verify is not None)

@@ -1,4 +1,4 @@
-"""The section of the page that runs the model: its module is part of the page."""
+"""The section of a report that runs the model in the browser, from a module in the page."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Unpack, final
@@ -20,7 +20,7 @@ from layerline.data.dataset import Dataset, Split
 from layerline.engines.interface import State
 from layerline.errors import CallError, DataError, ImagesWarning, UserError, other_calls
 from layerline.errors.at_caller import warn
-from layerline.errors.wrong_calls import answered
+from layerline.errors.wrong_calls import answered, unknown
 from layerline.export import formats
 from layerline.export.export_options import ExportOptions
 from layerline.export.subject import Subject, origin_of
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from layerline.engines.placement import Placement
     from layerline.export.export_options import ExportArguments
     from layerline.export.formats import Exported, Format
+    from layerline.export.subject import Origin
     from layerline.layers import Weight
     from layerline.network import Network
     from layerline.runs.result import Result
@@ -93,6 +94,8 @@ class Model:
     """The device and precision of the torch engine; default: automatic."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
     """How image files are preprocessed; default: cropped, values up to 255."""
+    origin: Origin | None = field(default=None, kw_only=True)
+    """The training that it is from, if known: exports state its data and its scores."""
     _labels: NDArray[np.str_] | NDArray[np.int64] = field(init=False)
     """The class labels that `predict` returns."""
     _scale: Preprocessing = field(init=False)
@@ -306,6 +309,7 @@ class Model:
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
         model_file.write(Path(path), self.weights, card)
 
+    @answered('model.export("net.onnx")')
     def export(self, path: str | os.PathLike[str], to: str | None = None, **options: Unpack[ExportArguments]) -> None:
         """Export the model for other programs, as `layerline export` does.
 
@@ -313,17 +317,25 @@ class Model:
         of `path`. options: see docs/exporting.md; a format refuses options that it does not have.
         Raises UserError if the model cannot be exported to this format, or the file cannot be written.
         """
+        known = [each.name for each in fields(ExportOptions)]
+        for option in options:
+            if option not in known:
+                raise CallError(*unknown("export", option, known))
         chosen = formats.format_for(Path(path)) if to is None else formats.format_of(to)
-        formats.check_name(Path(path), chosen)
-        formats.write(Path(path), self.exported(chosen, ExportOptions(**options)))
+        paths = formats.paths_of(Path(path), chosen)
+        formats.write(paths, self.exported(chosen, ExportOptions(**options)))
 
     def exported(self, chosen: Format, options: ExportOptions, stored: Path | None = None) -> Exported:
         """Return an export in memory; stored: the file or run folder that the model is from, if known."""
         card = card_of(self.network, self.classes, self.scaling, self.preprocessing)
-        origin = None if stored is None else origin_of(stored)
+        origin = self.origin if stored is None else origin_of(stored)
         if options.data is not None:
             evaluation.check(options.data, self.network.input_shape, self.classes, self.preprocessing)
         return chosen.export(Subject(self.network, card, self.weights, origin), options)
+
+    def set_origin(self, origin: Origin) -> None:
+        """Set the training that it is from: only for that training, whose model exists before its scores."""
+        self._keep("origin", origin)
 
     def engine_with_weights(self) -> Engine:
         """Return the engine, creating it on the first call; other threads only see it once it has its weights."""
@@ -346,6 +358,7 @@ class Model:
             threads=self.threads,
             placement=self.placement,
             preprocessing=self.preprocessing,
+            origin=self.origin,
         )
         return make, (self.network, self.classes, self.scaling, dict(self.weights))
 

@@ -18,6 +18,7 @@ from layerline.engines.memory_check import prediction_bytes
 from layerline.engines.placement import Placement
 from layerline.errors import CallError, DivergedError, UnwrittenError, UserError
 from layerline.errors.wrong_calls import answered
+from layerline.export.subject import Origin
 from layerline.files import whole
 from layerline.measure import baselines, intervals, remarks
 from layerline.numbers import display
@@ -416,7 +417,9 @@ class _Training:
         return ()
 
     def _run(self, result: Result, model: Model, epoch: int, notes: Sequence[str] = (), steps: int = 0) -> Run:
-        folder = None if self._folder is None else self._folder.path
+        folder, data = None if self._folder is None else self._folder.path, self._prepared.data
+        known = result.tested or data.test is None
+        model.set_origin(Origin(data.name, len(data.train), result if known else None))
         return Run(
             tuple(self._loop.history),
             result,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.layout import Layout
     from layerline.compiler.machine import Machine
-    from layerline.compiler.program import Program
+    from layerline.compiler.program import Program, Schedule
     from layerline.network import Network, Node
 
 _TYPES: Final = {DType.I8: np.int8, DType.I32: np.int32, DType.F32: np.float32}
@@ -64,6 +64,15 @@ class Int8Program:
     program: Program
     constants: Mapping[Buffer, NDArray[Any]]
     """Of each buffer that exists once."""
+
+    def arena(self, planned: Schedule) -> NDArray[np.uint8]:
+        """Return the contents of its constant memory."""
+        arena = np.zeros(planned.arena_bytes, np.uint8)
+        for buffer, content in self.constants.items():
+            if buffer in planned.in_arena:
+                at, data = planned.in_arena[buffer], np.frombuffer(content.tobytes(), np.uint8)
+                arena[at : at + len(data)] = data
+        return arena
 
 
 @dataclass(eq=False)

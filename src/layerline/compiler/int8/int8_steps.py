@@ -2,7 +2,7 @@
 
 A step ends with 8-bit values. A BatchNorm is folded as in the float Program; ReLU and ReLU6 are limits of the values of
 the step before; a pool whose windows neither overlap nor are padded is computed with the convolution before it. Layers
-that do nothing in prediction, and Flat, are no steps: their output is another name of their input.
+that do nothing in prediction, and Flat, are not steps: their output is another name of their input.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _readers(network: Network) -> dict[int, list[Node]]:
 
 
 def _with(step: Int8Step, node: Node, *, folded: bool) -> Int8Step | None:
-    """Return a step with the layer after it; None if that is a step of its own."""
+    """Return a step with the layer after it; None if that is a separate step."""
     kind = node.layer.kind
     if folded or node.layer.only_in_training:
         return step

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.int8.int8_steps import by_channel
-from layerline.compiler.int8.scales import TooLargeError, factor_of, filters_of, least_scale
+from layerline.compiler.int8.scales import TooLargeError, effective_biases, factor_of, filters_of, least_scale
 from layerline.compiler.kernels.batch_norm import LINEAR
 from layerline.compiler.kernels.conv_formula import ConvShape
 from layerline.compiler.kernels.depthwise import padded_channels
@@ -115,9 +115,12 @@ def _filters(b: Int8Builder, step: Int8Step, layer: _Weighted, y: float | None) 
 
 def _finished(b: Int8Builder, step: Int8Step, layer: _Weighted) -> tuple[Int8Filters, Scale, Buffer]:
     """Return the integers of a layer, the scale of its output, and its parameter t."""
-    scale = b.scale(step, least_scale(layer.weights, layer.x.scale))
+    x = layer.x.scale
+    scale = b.scale(step, least_scale(layer.weights, np.zeros(1), x))
+    layer = replace(layer, biases=effective_biases(layer.weights, layer.biases, x, scale.scale))
+    scale = b.scale(step, least_scale(layer.weights, layer.biases, x))
     filters = _filters(b, step, layer, scale.scale)
-    factors = factor_of(layer.x.scale.scale * filters.scales / scale.scale)
+    factors = factor_of(x.scale * filters.scales / scale.scale)
     t = b.integers(step, *b.limits(step, scale), *filters.biases.tolist(), *factors.tolist())
     return filters, scale, t
 

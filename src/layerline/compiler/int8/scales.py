@@ -89,9 +89,21 @@ class Int8Filters:
         return float(self.scales.max())
 
 
-def least_scale(weights: NDArray[np.float64], x: Scale) -> float:
+def least_scale(weights: NDArray[np.float64], biases: NDArray[np.float64], x: Scale) -> float:
     """Return the least scale of the output of filters for which the factors have 31 bits."""
-    return 2 * x.scale * float(np.abs(weights).max()) / WEIGHT
+    return 2 * max(x.scale * float(np.abs(weights).max()) / WEIGHT, float(np.abs(biases).max()) / LARGEST_BIAS)
+
+
+def effective_biases(
+    weights: NDArray[np.float64], biases: NDArray[np.float64], x: Scale, y: float
+) -> NDArray[np.float64]:
+    """Return biases of the same values: beyond a limit, no input keeps a filter from its lowest or highest value.
+
+    A layer that a training switched off has biases far below what its weights can add, which need more than 32 bits.
+    """
+    span = HIGHEST - LOWEST
+    reach = x.scale * span * np.abs(weights).reshape(len(weights), -1).sum(1) + y * (span + 1)
+    return np.clip(biases, -reach, reach)
 
 
 def filters_of(

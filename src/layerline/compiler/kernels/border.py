@@ -1,6 +1,6 @@
-"""The zeros around an image, written anew: for memory that held other values before.
+"""The border around an image, written by the kernels whose memory held other values before.
 
-The math.  y = 0 outside of the image: in its border, and in `tail` elements after it; the image stays as it is.
+The math.  y = one value outside of the image: in its border, and in `tail` elements after it; the image stays.
 
 The schedule.  The elements before the first pixel, between two rows, and after the last pixel are contiguous.
 """
@@ -14,10 +14,12 @@ from layerline.compiler.kernel import Kernel, adds
 from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
-    from layerline.compiler.values import Pointer
+    from layerline.compiler.values import Pointer, Value
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,28 @@ class ClearBorder(Kernel):
         return f"clear_border_{self.y.label}" + f"t{self.tail}" * (self.tail > 0)
 
     def write(self, pen: Pen) -> None:
-        y, (H, W) = self.y, (self.y.height, self.y.width)
-        with pen.loop("n", pen.count("images")) as n:
-            image = pen.at(pen.pointer("y"), y.begin(n))
-            _clear(pen, image, y.inner())
-            between = y.inner(1) - y.inner(0, W)
-            if between and H > 1:
-                with pen.loop("h", H - 1) as h:
-                    _clear(pen, pen.at(image, y.inner(h, W)), between)
-            _clear(pen, pen.at(image, y.inner(H - 1, W)), y.size - y.inner(H - 1, W) + self.tail)
+        write_border(pen, "y", self.y, lambda lanes: pen.constant(0.0, lanes), self.tail)
 
 
-def _clear(pen: Pen, memory: Pointer, count: int) -> None:
-    """Zero exactly `count` elements."""
+def write_border(pen: Pen, name: str, plane: Plane, value: Callable[[int], Value], tail: int = 0) -> None:
+    """Write one value all around every image of an argument, and into exactly `tail` elements after it.
+
+    value: lanes → a vector of it.
+    """
+    if plane.bare and not tail:
+        return
+    H, W = plane.height, plane.width
+    between, end = plane.inner(1) - plane.inner(0, W), plane.inner(H - 1, W)
+    with pen.loop("n", pen.count("images")) as n:
+        to = pen.at(pen.pointer(name), plane.begin(n))
+        _fill(pen, to, plane.inner(), value)
+        if between and H > 1:
+            with pen.loop("h", H - 1) as h:
+                _fill(pen, pen.at(to, plane.inner(h, W)), between, value)
+        _fill(pen, pen.at(to, end), plane.size - end + tail, value)
+
+
+def _fill(pen: Pen, to: Pointer, count: int, value: Callable[[int], Value]) -> None:
     lanes = pen.machine.lanes_for(count)
     for i, some in vectors(pen, count, lanes):
-        pen.store(pen.constant(0.0, lanes), memory, i, some)
+        pen.store(value(lanes), to, i, some)

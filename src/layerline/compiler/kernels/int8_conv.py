@@ -4,7 +4,7 @@ The math.  x (C, H, W), w (O, C, R, S), int8, t int32: its head, then b (O), the
     a[o, p, q] = b[o] + Σ_c Σ_r Σ_s w[o, c, r, s] · x[c, p·sh + r·dh, q·sw + s·dw]
 With a pool, the maximum of a over each window. Then y is the value of a (kernels/int8_values.py). x is read with its
 border, which holds its zero point; b contains −z · Σ w, so that products of the zero point cancel. The sum is exact:
-|b| + 128 · Σ |w| < 2³¹, which who makes the parameters checks. So neither order nor vectors matter to the bits.
+|b| + 128 · Σ |w| < 2³¹, which int8/scales.py checks. So neither order nor vectors matter to the bits.
 A fully connected layer is a convolution whose kernel is the whole image.
 
 The schedule.  Lanes run over the contiguous taps of a run. A tile is pixels × filters; with one lane it is small, for
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value, write_border
+from layerline.compiler.kernels.border import write_border
+from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value
 from layerline.compiler.plane import item
 from layerline.compiler.tile import balanced
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
+from layerline.compiler.kernels.border import write_border
 from layerline.compiler.kernels.depthwise import padded_channels
-from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value, write_border
+from layerline.compiler.kernels.int8_values import HEAD, Finish, border_value
 from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:

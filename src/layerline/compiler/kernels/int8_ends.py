@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, given, reads, sets
+from layerline.compiler.kernels.border import write_border
 from layerline.compiler.kernels.int8_pointwise import TABLE
-from layerline.compiler.kernels.int8_values import LOWEST, border_value, write_border
+from layerline.compiler.kernels.int8_values import LOWEST, border_value
 from layerline.compiler.plane import Plane, item
 
 if TYPE_CHECKING:

@@ -5,22 +5,26 @@ The math.  q, the value of a tensor; t, int32.
     sum             y = the value of A₁ · a + A₂ · b + B, by M = 2³² / PARTS; t: its head, A₁, A₂, B
     concatenation   y = the value of A · x + B of each x, by the same M; t: its head, then A and B of each
     product         y = the value of (a − z₁) · (b − z₂) by M; t: its head, z₁, z₂, M
-A is the ratio of the scales times PARTS, rounded: PARTS has so many bits that this changes a value by at most 2⁻¹³.
+A is the ratio of the scales times PARTS, rounded: PARTS is so large that this changes a value by at most 2⁻¹³.
 
 The schedule.  Lanes run over the values of a row; tables are read one by one.
 """
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
-from layerline.compiler.kernels.int8_values import HEAD, LOWEST, Finish, border_value, longer, write_border
+from layerline.compiler.kernels.border import write_border
+from layerline.compiler.kernels.int8_values import HEAD, LOWEST, Finish, border_value, longer
 from layerline.compiler.kernels.loops import elementwise, vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.kernel import KernelArgument
     from layerline.compiler.pen import Pen
     from layerline.compiler.plane import Plane
@@ -60,8 +64,8 @@ class Int8Table(Kernel):
 
 
 @dataclass(frozen=True)
-class Int8Sum(Kernel):
-    """y = the values of a + b."""
+class _Int8Pairs(Kernel):
+    """A kernel that computes y from a and b, value by value. Abstract."""
 
     a: Plane
     b: Plane
@@ -72,51 +76,53 @@ class Int8Sum(Kernel):
         a, b = reads(self.a, DType.I8), reads(self.b, DType.I8)
         return {"a8": a, "b8": b, "t": reads(HEAD + 3, DType.I32), "y8": sets(self.y, DType.I8)}
 
-    @property
-    def symbol(self) -> str:
-        return f"int8_sum_{self.a.label}_{self.b.label}_{self.y.label}"
+    @abc.abstractmethod
+    def loaded(self, pen: Pen) -> Callable[[Value, Value], Value]:
+        """Load the parameters; returns a function from vectors of i32, of a and b, to the values of y."""
 
     def write(self, pen: Pen) -> None:
-        finish = Finish.loaded(pen)
-        numbers = [pen.load(pen.pointer("t"), HEAD + k) for k in range(3)]
+        combined = self.loaded(pen)
 
         def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
-            of_a, of_b, constant = (pen.splat(number, lanes) for number in numbers)
             a, b = (longer(pen, m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
-            total = pen.add(pen.add(pen.mul(a, of_a), pen.mul(b, of_b)), constant)
-            unit = pen.constant((1 << 32) // PARTS, lanes, DType.I32)
-            return finish.splat(pen, lanes).value(pen, total, unit)
+            return combined(a, b)
 
         write_border(pen, "y8", self.y, border_value(pen))
         elementwise(pen, ((self.a, "a8"), (self.b, "b8"), (self.y, "y8")), step)
 
 
 @dataclass(frozen=True)
-class Int8Product(Kernel):
-    """y = the values of a · b."""
-
-    a: Plane
-    b: Plane
-    y: Plane
+class Int8Sum(_Int8Pairs):
+    """y = the values of a + b."""
 
     @property
-    def arguments(self) -> dict[str, KernelArgument]:
-        a, b = reads(self.a, DType.I8), reads(self.b, DType.I8)
-        return {"a8": a, "b8": b, "t": reads(HEAD + 3, DType.I32), "y8": sets(self.y, DType.I8)}
+    def symbol(self) -> str:
+        return f"int8_sum_{self.a.label}_{self.b.label}_{self.y.label}"
+
+    def loaded(self, pen: Pen) -> Callable[[Value, Value], Value]:
+        finish = Finish.loaded(pen)
+        numbers = [pen.load(pen.pointer("t"), HEAD + k) for k in range(3)]
+
+        def combined(a: Value, b: Value) -> Value:
+            of_a, of_b, constant = (pen.splat(number, a.lanes) for number in numbers)
+            total = pen.add(pen.add(pen.mul(a, of_a), pen.mul(b, of_b)), constant)
+            unit = pen.constant((1 << 32) // PARTS, a.lanes, DType.I32)
+            return finish.splat(pen, a.lanes).value(pen, total, unit)
+
+        return combined
+
+
+@dataclass(frozen=True)
+class Int8Product(_Int8Pairs):
+    """y = the values of a · b."""
 
     @property
     def symbol(self) -> str:
         return f"int8_product_{self.a.label}_{self.b.label}_{self.y.label}"
 
-    def write(self, pen: Pen) -> None:
+    def loaded(self, pen: Pen) -> Callable[[Value, Value], Value]:
         parameters = _Product.loaded(pen)
-
-        def step(memory: tuple[Pointer, ...], places: tuple[Index, ...], lanes: int) -> Value:
-            a, b = (longer(pen, m, i, lanes) for m, i in zip(memory[:2], places[:2], strict=True))
-            return parameters.value(pen, a, b)
-
-        write_border(pen, "y8", self.y, border_value(pen))
-        elementwise(pen, ((self.a, "a8"), (self.b, "b8"), (self.y, "y8")), step)
+        return lambda a, b: parameters.value(pen, a, b)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, reads, sets
 from layerline.compiler.kernels.average import covered
-from layerline.compiler.kernels.int8_values import HEAD, LOWEST, Finish, border_value, longer, write_border
+from layerline.compiler.kernels.border import write_border
+from layerline.compiler.kernels.int8_values import HEAD, LOWEST, Finish, border_value, longer
 from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:

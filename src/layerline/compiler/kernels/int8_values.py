@@ -1,4 +1,4 @@
-"""What kernels on 8-bit values share: how a sum becomes a value again, and the border around an image.
+"""What kernels on 8-bit values share: how a sum becomes a value again.
 
 The math.  A value q (int8) of a tensor with scale s and zero point z stands for the number s · (q − z). A sum a (int32)
 in units of S becomes a value of a tensor with scale s and zero point z by a factor M = S / s · 2³², rounded:
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
-from layerline.compiler.kernels.loops import vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerline.compiler.pen import Pen
-    from layerline.compiler.plane import Plane
     from layerline.compiler.values import Index, Pointer, Value
 
 LOWEST: Final = -128
@@ -39,11 +39,11 @@ class Finish:
 
     @classmethod
     def loaded(cls, pen: Pen, lanes: int = 1) -> Finish:
-        """Load the head of `t`, for vectors of so many lanes."""
+        """Load the head of `t`, for vectors of this width."""
         return cls(*(pen.broadcast(pen.pointer("t"), number, lanes) for number in range(HEAD)))
 
     def splat(self, pen: Pen, lanes: int) -> Finish:
-        """Return the same for vectors of so many lanes."""
+        """Return the same for vectors of this width."""
         return Finish(*(pen.splat(each, lanes) for each in (self.zero, self.low, self.high)))
 
     def value(self, pen: Pen, total: Value, factor: Value) -> Value:
@@ -53,36 +53,10 @@ class Finish:
         return pen.convert(pen.select(pen.greater(found, self.high), self.high, found), DType.I8)
 
 
-def write_border(pen: Pen, name: str, plane: Plane, value: Value) -> None:
-    """Write `value` (one i8) all around every image of an argument: for the sums, it is a zero.
-
-    Kernels write the border of what they set, so that an image needs no memory that is prepared for it, and may share
-    it with others.
-    """
-    if plane.bare:
-        return
-    H, W = plane.height, plane.width
-    between, end = plane.inner(1) - plane.inner(0, W), plane.inner(H - 1, W)
-    with pen.loop("n", pen.count("images")) as n:
-        to = pen.at(pen.pointer(name), plane.begin(n))
-        _fill(pen, to, plane.inner(), value)
-        if between and H > 1:
-            with pen.loop("h", H - 1) as h:
-                _fill(pen, pen.at(to, plane.inner(h, W)), between, value)
-        _fill(pen, pen.at(to, end), plane.size - end, value)
-
-
-def _fill(pen: Pen, to: Pointer, count: int, value: Value) -> None:
-    if count:
-        lanes = pen.machine.lanes_for(count)
-        many = pen.splat(value, lanes)
-        for i, valid in vectors(pen, count, lanes):
-            pen.store(many, to, i, valid)
-
-
-def border_value(pen: Pen) -> Value:
-    """Return the zero point in `t` as i8."""
-    return pen.convert(pen.load(pen.pointer("t")), DType.I8)
+def border_value(pen: Pen) -> Callable[[int], Value]:
+    """Load the zero point from `t`; returns a function from lanes to a vector of it as i8."""
+    zero = pen.convert(pen.load(pen.pointer("t")), DType.I8)
+    return lambda lanes: pen.splat(zero, lanes)
 
 
 def longer(pen: Pen, pointer: Pointer, index: Index | int, lanes: int = 1) -> Value:

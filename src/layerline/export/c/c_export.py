@@ -17,7 +17,8 @@ from layerline.export.c.c_source import CSource
 from layerline.export.formats import Exported
 from layerline.export.forward import forward
 from layerline.export.int8.quantizing import quantized
-from layerline.export.on_host import HostProgram
+from layerline.export.on_host import HostProgram, plain_host
+from layerline.export.subject import pixel_type
 from layerline.files.versions import versions
 from layerline.numbers import display
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from layerline.export.forward import Forward
     from layerline.export.subject import Subject
 
-LANES: Final = (1, 4)
 LARGEST: Final = 2**31 - 1
 """Maximum bytes of weights, and of values."""
 
@@ -35,17 +35,13 @@ LARGEST: Final = 2**31 - 1
 def export(subject: Subject, options: ExportOptions) -> Exported:
     """Return the files. Raises UserError if the model cannot be written in C."""
     name = function_name(options.name, subject.card.network_name)
-    if options.lanes not in LANES:
-        raise UserError(f"--lanes {options.lanes}: must be {' or '.join(map(str, LANES))}")
-    _check_finite(subject)
     machine, card = c_machine(options.lanes), subject.card
     made, source, notes = _made(subject, options, machine)
     _check_addresses(made.schedule)
     module = module_of(made.schedule, machine, CPen)
     largest = card.preprocessing.maximum if np.isfinite(card.preprocessing.maximum) else 1.0
-    C, H, W = card.input_shape
-    stored = c_self_test.images((H, W, C), source, largest)
-    here = HostProgram(made, machine, card.scaling)
+    stored = c_self_test.split(card.input_shape, source, largest)
+    here = HostProgram(made, subject.network, card.scaling, plain_host(machine))
     test = c_self_test.SelfTest(source, largest, here.probabilities(stored))
     sizes = c_facts.sizes(made.schedule, "".join(module.functions), card.classes, options.lanes)
     written = CSource(name, card.input_shape, source, card.classes, card.scaling, made, module)
@@ -61,10 +57,10 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
 def _made(subject: Subject, options: ExportOptions, machine: Machine) -> tuple[Forward, DType, tuple[str, ...]]:
     """Return the Program in float32 or on 8-bit values, the type of its input, and notes."""
     if not options.int8:
-        source = c_facts.source_of(subject.card)
+        source = pixel_type(subject.card)
         return forward(subject, machine, source, channels_last=True), source, ()
     if options.lanes > 1:
-        raise UserError(f"--lanes {options.lanes}: not with --int8, which has no vectors", "omit --lanes")
+        raise UserError(f"--lanes {options.lanes}: not with 8-bit integers, which are not in vectors", "omit --lanes")
     found = quantized(subject, options, machine)
     return found.forward(machine), DType.U8, found.notes
 
@@ -82,13 +78,3 @@ def _check_addresses(planned: Schedule) -> None:
     for what, size in (("weights", planned.arena_bytes), ("values", planned.scratch_bytes)):
         if size > LARGEST:
             raise UserError(f"{display.size(size)} of {what}: more than the 2.15 GB that a C file can address")
-
-
-def _check_finite(subject: Subject) -> None:
-    for name, value in subject.weights.items():
-        if not np.isfinite(value).all():
-            count = display.count(int((~np.isfinite(value)).sum()))
-            raise UserError(
-                f"{name} has {count} NaN or infinite values, which C has no constants for",
-                "train again with a lower learning rate",
-            )

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from layerline.compiler.dtype import DType
 from layerline.export.c.c_texts import in_comment, string
 from layerline.numbers import display
 from layerline.runs.model_file import BYTE
@@ -32,13 +31,6 @@ _FITS: Final = {
     "pad": "resize the whole image to fit into {size}, with black on two sides",
     "stretch": "resize the whole image to {size}, whatever its aspect ratio",
 }
-
-
-def source_of(card: Card) -> DType:
-    """Return the type of the input: bytes if the training images were, else float32 on the training scale."""
-    table = card.input_shape[1:] == (1, 1)
-    bytes_ = card.preprocessing.maximum == BYTE and not card.preprocessing.deep and not table
-    return DType.U8 if bytes_ else DType.F32
 
 
 @dataclass(frozen=True)

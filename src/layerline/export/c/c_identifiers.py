@@ -14,6 +14,10 @@ LONGEST: Final = 48
 _VALID: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 _INTERNAL: Final = re.compile(r"k\d+_\w+|[fiu]\d+x\d+(_at|_m)?|[fi]\d+_(of|bits)|\w+_t|LAYERLINE_\w+")
 """Names in the file itself, and C's types."""
+_OF_TYPES: Final = re.compile(
+    r"(?i)bool|[su]?char|u?shrt|u?l?long|u?int(max|ptr|(_fast|_least)?\d+)?|ptrdiff|size|sig_atomic|wchar|wint"
+)
+"""Names whose …_WIDTH is a macro of C23: that of a file would be defined twice."""
 
 _KEYWORDS: Final = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -77,4 +81,5 @@ def _made_from(text: str) -> str:
 
 
 def _taken(name: str) -> bool:
-    return name in TAKEN or name.upper() in ("NULL", "NAN", "EOF") or _INTERNAL.fullmatch(name) is not None
+    reserved = any(pattern.fullmatch(name) for pattern in (_INTERNAL, _OF_TYPES))
+    return reserved or name in TAKEN or name.upper() in ("NULL", "NAN", "EOF")

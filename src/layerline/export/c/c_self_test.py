@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from layerline.compiler.c_values import TYPES, number
 from layerline.compiler.dtype import DType
+from layerline.data.dataset import ImageSet, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,14 @@ class SelfTest:
     """(IMAGES, K)."""
 
 
-def images(shape: tuple[int, ...], source: DType, largest: float) -> NDArray[np.generic]:
-    """Return the images, (IMAGES, *shape), as the C code computes them."""
+def split(shape: tuple[int, int, int], source: DType, largest: float) -> Split:
+    """Return the images as the C code computes them, (IMAGES, C, H, W), in memory in the order H, W, C."""
+    C, H, W = shape
+    images = _images((H, W, C), source, largest).transpose(0, 3, 1, 2)
+    return Split(ImageSet(images, np.zeros(IMAGES, np.int32)), np.arange(IMAGES))
+
+
+def _images(shape: tuple[int, ...], source: DType, largest: float) -> NDArray[Any]:
     count = IMAGES * int(np.prod(shape))
     words, seed = np.empty(count, np.uint32), 1
     for place in range(count):

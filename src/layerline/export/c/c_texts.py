@@ -1,4 +1,4 @@
-"""Any text in a C file: in a string or in a comment, so that it ends neither, and warns of nothing."""
+"""Any text in a C file, as a string or in a comment: it ends neither, and compilers do not warn of it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WIDTH: Final = 110
 
 def string(text: str) -> str:
     """Return a string literal with the UTF-8 bytes of a text; a longer one than LONGEST is cut off."""
-    kept = text.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")
-    return f'"{"".join(map(_in_string, kept))}"'
+    short = text.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")
+    return f'"{"".join(map(_in_string, short))}"'
 
 
 def _in_string(letter: str) -> str:
@@ -63,7 +63,7 @@ def numbers(values: NDArray[np.generic], dtype: DType) -> Iterator[str]:
 
 
 def _floats(bits: NDArray[np.uint32]) -> list[str]:
-    """Return finite float32 numbers, given as their bits: for a million of them `number` would take 6 s, this 2 s."""
+    """Return finite float32 numbers, from their bits: for a million of them `number` would take 6 s, this 2 s."""
     exponents = ((bits >> 23) & 255).astype(np.int64) - 127
     mantissas = ((bits & 0x7FFFFF) << 1).tolist()
     texts = []

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 IMAGES: Final = 512
 """Training images that are observed, evenly spaced, so that every class is among them if they are sorted."""
 MEMORY: Final = 1 << 27
-"""Bytes of values that are observed at a time."""
+"""Bytes of values that are observed at a time, unless those of one image are more."""
 EXACT: Final = Recipe(exact=True)
 
 
@@ -54,7 +54,7 @@ def observed(
     sizes = [math.prod(shape) for shape in shapes]
     ends = np.cumsum(sizes)
     low, high, total = (np.full(sum(sizes), start) for start in (np.inf, -np.inf, 0.0))
-    for some in np.array_split(indices, -(-4 * sum(sizes) * len(indices) // MEMORY)):
+    for some in np.array_split(indices, min(-(-4 * sum(sizes) * len(indices) // MEMORY), len(indices))):
         numbers = predictor.values(memory, split.source, some, (sum(sizes),))
         np.minimum(low, numbers.min(0), out=low)
         np.maximum(high, numbers.max(0), out=high)

@@ -15,7 +15,7 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.interface import State
 from layerline.errors import UserError
 from layerline.export.forward import Forward
-from layerline.export.int8.host_accuracy import accuracy, arena_of, probabilities
+from layerline.export.int8.host_accuracy import accuracy, probabilities
 from layerline.export.int8.observing import activation, chosen, observed
 from layerline.numbers import display
 from layerline.recipe import Recipe
@@ -48,6 +48,15 @@ class Accuracy:
         return f"accuracy {self.float32:.4f} → {self.int8:.4f} in int8: {lost} ({images})"
 
 
+class LossError(UserError):
+    """An export to 8-bit integers that loses more accuracy than is accepted."""
+
+    def __init__(self, found: Accuracy, limit: float) -> None:
+        """Store the limit that would accept it, `accepted`."""
+        self.accepted = min((math.floor(found.loss * 1000) + 1) / 1000, 1.0)
+        super().__init__(f"--max-loss {limit:g}: {found}", f"to accept this loss: --max-loss {self.accepted:g}")
+
+
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """A Program on 8-bit values, and what to report about it."""
@@ -60,7 +69,7 @@ class Quantized:
     def forward(self, machine: Machine) -> Forward:
         """Return it with shared memory, like a Program in float32."""
         planned = shared(self.program.program, machine)
-        return Forward(planned, arena_of(planned, self.program))
+        return Forward(planned, self.program.arena(planned))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -88,8 +97,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     after = accuracy(probabilities(network, scaling, made, validation), validation)
     found = Accuracy(before, after, len(validation))
     if not found.loss <= options.max_loss:  # nor if that is NaN
-        accepted = (math.floor(found.loss * 1000) + 1) / 1000
-        raise UserError(f"--max-loss {options.max_loss:g}: {found}", f"to accept this loss: --max-loss {accepted:g}")
+        raise LossError(found, options.max_loss)
     return Quantized(made(machine, True), found, len(chosen(data.train)))
 
 

@@ -66,7 +66,7 @@ class Folding:
 
 
 def _expected(operation: Operation, inputs: tuple[NDArray[Any] | None, ...]) -> int:
-    """Return at least the number of values of the output, before memory is taken for them."""
+    """Return at least the number of values of the output, before memory is allocated for them."""
     several = [each for each in inputs if each is not None]
     if any(each.ndim > _MOST_AXES for each in several):
         raise ValueError("too many axes")
@@ -215,7 +215,8 @@ _BROADCASTING: Final = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min
 _FOLDS: Final[dict[str, Fold]] = {
     "Constant": _constant,
     "ConstantOfShape": _of_shape,
-    **dict.fromkeys(("Identity", "CastLike", "Dropout"), _first),
+    **dict.fromkeys(("Identity", "Dropout"), _first),
+    "CastLike": lambda _operation, inputs: inputs[0].astype(inputs[1].dtype),
     "Cast": _cast,
     "Shape": lambda operation, inputs: np.array(
         inputs[0].shape[operation.whole("start", 0) : operation.whole("end", inputs[0].ndim)], np.int64

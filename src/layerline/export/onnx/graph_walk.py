@@ -267,7 +267,7 @@ class GraphWalk:
                 if all(key in each for each in others)
             )
         if not candidates:
-            raise NotCarriedError("it computes a function of its own that none of the activations is")
+            raise NotCarriedError("it computes a function that is none of the activations of a network file")
         known = join is not None or any(recognized(values) is not None for _, values in candidates)
         place, depth = (operation.name, operation.kind), 1 + max(map(_depth, several))
         function = Function(candidates, place, join, depth, known)

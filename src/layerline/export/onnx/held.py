@@ -34,7 +34,7 @@ class PixelScaling:
 class Function:
     """A function of one number that is applied to each number of a value, and may become a layer.
 
-    Only what comes later shows which one: x · sigmoid(x) is a SiLU, of which sigmoid(x) is no layer of its own.
+    Only what comes later shows which one: x · sigmoid(x) is a SiLU, whose sigmoid(x) is not a separate layer.
     """
 
     candidates: tuple[tuple[Held, Points], ...]
@@ -121,7 +121,7 @@ def computed(inputs: tuple[Any, ...]) -> Held:
 
 
 def constant(inputs: tuple[Any, ...], place: int) -> NDArray[Any] | None:
-    """Return an input that must be a constant; None if it is left out."""
+    """Return an input that must be a constant; None if it is omitted."""
     found = inputs[place] if len(inputs) > place else None
     if isinstance(found, Held):
         raise NotCarriedError(f"its input {place + 1} is computed from the images; only a constant is available")

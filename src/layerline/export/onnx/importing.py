@@ -45,10 +45,6 @@ _TO_PLANAR: Final = (0, 3, 1, 2)
 _COLORS: Final = (1, 3)
 _SMALL: Final = 1 / 25
 """A factor of the pixels up to this one is for pixels up to 255: it makes them 10 at most."""
-_PASSING: Final = frozenset(
-    {"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice"}
-)
-"""Operations after a softmax that leave its numbers as they are."""
 _ENDS: Final = {"Softmax": "probabilities", "LogSoftmax": "logarithms of probabilities"}
 
 
@@ -121,7 +117,7 @@ def _converted(graph: Graph, card: Card | None, content: bytes, path: Path, opti
 
 
 def _channels_last(graph: Graph) -> bool:
-    """Return whether the images are (N, H, W, C): the first layer says so, or if any is possible, the sizes."""
+    """Return whether the images are (N, H, W, C): as the first layer shows or, if both are possible, the sizes."""
     open_, sizes = {graph.input}, graph.sizes or ()
     for operation in graph.operations:
         if not open_.intersection(operation.inputs):
@@ -278,23 +274,10 @@ def _numbers(options: ImportOptions, name: str, channels: int) -> NDArray[np.flo
     return np.broadcast_to(found, (channels,))
 
 
-def _end(graph: Graph) -> str | None:
-    """Return the kind of the softmax that the file ends with; None for logits."""
-    makers = {operation.output: operation for operation in graph.operations}
-    last = makers[graph.output]
-    while last.kind in _PASSING and last.inputs[0] in makers:
-        last = makers[last.inputs[0]]
-    return last.kind if last.kind in _ENDS else None
-
-
 def _notes(graph: Graph, card: Card | None, network: Network, notes: list[str]) -> list[str]:
-    end = _end(graph)
-    first = (
-        f"its output is {_ENDS[end]}; so is Layerline's"
-        if end == "Softmax"
-        else f"its output is {'logits' if end is None else _ENDS[end]}; Layerline's is probabilities, by a softmax"
-    )
-    found = [first, *notes]
+    what = _ENDS.get(graph.end, "logits")
+    ours = "so is Layerline's" if graph.end == "Softmax" else "Layerline's is probabilities, by a softmax"
+    found = [f"its output is {what}; {ours}", *notes]
     if card is None:
         found.append(f"the file has no class names: the classes are called 0 to {network.classes - 1}")
     if graph.converted:
@@ -318,7 +301,7 @@ def _checked(
     theirs = theirs.reshape(len(theirs), -1)  # some have C×1×1 outputs
     return runtime.agreed(
         ours,
-        theirs if _end(graph) == "Softmax" else runtime.softmax(theirs),
+        theirs if graph.end == "Softmax" else runtime.softmax(theirs),
         place,
         halved=bool({"float16", "bfloat16"} & {*graph.converted}),
     )

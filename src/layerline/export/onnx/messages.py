@@ -49,7 +49,7 @@ class TensorProto:
 @final
 @dataclass(frozen=True, slots=True)
 class AttributeProto:
-    """An attribute of a node; `type` says which of the other fields has it."""
+    """An attribute of a node; `type` names the field that has it."""
 
     name: str = one(1, TEXT, "")
     f: float = one(2, FLOAT, 0.0)

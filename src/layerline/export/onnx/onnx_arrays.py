@@ -1,4 +1,4 @@
-"""The arrays in an ONNX file: each is checked against the bytes that are there before memory is taken for it."""
+"""The arrays in an ONNX file: each is checked against the bytes in the file before memory is allocated."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _EXTERNAL: Final = 1
 _NAMES: Final = {8: "text", 14: "complex64", 15: "complex128", 17: "float8", 18: "float8", 19: "float8", 20: "float8"}
 WIDE: Final = {10: "float16", 11: "float64", 16: "bfloat16"}
 """Types of numbers that become float32."""
+FLOATING: Final = (1, *WIDE)
 
 
 class ArrayFault(ValueError):  # noqa: N818 - the public error is UserError, which names the file

@@ -31,6 +31,10 @@ LOWEST_OPSET: Final = 7
 HIGHEST_OPSET: Final = 26
 """The versions of the operations that are known here."""
 _ONNX: Final = ("", "ai.onnx")
+_PASSING: Final = frozenset(
+    {"Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice"}
+)
+"""Operations whose output has the values of their first input."""
 _ONNX_SIGN: Final = b"\x08"
 _INLINE: Final = "load it with onnx.load and save it again with onnx.save, which puts everything into one file"
 _OURS: Final = b'"format":"layerline"'
@@ -61,7 +65,7 @@ class Operation:
     name: str
     """Its name in messages."""
     inputs: tuple[str, ...]
-    """The names of its inputs; empty for one that is left out."""
+    """The names of its inputs; empty for one that is omitted."""
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     """Numbers, tuples of numbers, text, or arrays."""
@@ -69,10 +73,10 @@ class Operation:
     """The set of operations that it belongs to, if not ONNX's own."""
 
     def whole(self, name: str, otherwise: int) -> int:
-        """Return an attribute that must be a whole number. Raises NotCarriedError."""
+        """Return an attribute that must be an integer. Raises NotCarriedError."""
         found = self.attributes.get(name, otherwise)
         if not isinstance(found, int):
-            raise NotCarriedError(f"its {name} is not a whole number")
+            raise NotCarriedError(f"its {name} is not an integer")
         return found
 
     def real(self, name: str, otherwise: float) -> float:
@@ -90,11 +94,11 @@ class Operation:
         return found
 
     def wholes(self, name: str) -> tuple[int, ...] | None:
-        """Return an attribute that must be whole numbers; None if it is left out. Raises NotCarriedError."""
+        """Return an attribute that must be integers; None if it is omitted. Raises NotCarriedError."""
         found = self.attributes.get(name)
         if found is None or (isinstance(found, tuple) and all(isinstance(each, int) for each in found)):
             return found
-        raise NotCarriedError(f"its {name} are not whole numbers")
+        raise NotCarriedError(f"its {name} are not integers")
 
     @property
     def output(self) -> str:
@@ -119,6 +123,15 @@ class Graph:
     producer: str
     converted: tuple[str, ...]
     """The types of numbers, other than float32, that constants had."""
+
+    @property
+    def end(self) -> str:
+        """Return the kind of the operation that computes the output, before those that only name or reshape it."""
+        makers = {name: operation for operation in self.operations for name in operation.outputs}
+        found = makers[self.output]
+        while found.kind in _PASSING and found.inputs and found.inputs[0] in makers:
+            found = makers[found.inputs[0]]
+        return found.kind
 
 
 def content_of(path: Path) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from layerline.export.onnx import scalar_functions as functions
 from layerline.export.onnx.constant_folding import axes_of, resized, with_ones, without
 from layerline.export.onnx.held import Held, computed, constant, image_axes
+from layerline.export.onnx.onnx_arrays import FLOATING
 from layerline.export.onnx.onnx_graph import shortest
 from layerline.export.onnx.onnx_windows import average_pool, max_pool, pad
 from layerline.export.onnx.weighted import (
@@ -37,6 +38,7 @@ _MOST_INPUTS: Final = 256
 Inputs = tuple["Held | NDArray[Any] | None", ...]
 Rule = Callable[["GraphWalk", "Operation", tuple[Any, ...]], "Held | NDArray[Any]"]
 """(walk, operation, its inputs, at least one of which is computed from the images) → its output."""
+_INTEGERS: Final = "it makes integers of its input, which no layer does"
 _TURNS: Final[dict[tuple[int, ...], bool]] = {(0, 3, 1, 2): True, (0, 2, 3, 1): False}
 """A permutation → whether the channels are the last dimension before it."""
 
@@ -46,7 +48,7 @@ def _number(inputs: tuple[Any, ...], place: int, otherwise: float) -> float:
     if found is None:
         return otherwise
     if found.size != 1:
-        raise NotCarriedError("a limit of it is not one number")
+        raise NotCarriedError("one of its limits is not a single number")
     return float(found.reshape(-1)[0])
 
 
@@ -96,6 +98,28 @@ def _same(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> He
     return computed(inputs).named(operation.output)
 
 
+def _cast(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    if operation.whole("to", 0) not in FLOATING:
+        raise NotCarriedError(_INTEGERS)
+    return computed(inputs).named(operation.output)
+
+
+def _cast_like(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held | NDArray[Any]:
+    if isinstance(inputs[0], np.ndarray):  # a constant of the type of something computed, which is float32
+        return inputs[0].astype(np.float32)
+    like = constant(inputs, 1) if not isinstance(inputs[-1], Held) else None
+    if like is not None and like.dtype.kind != "f":
+        raise NotCarriedError(_INTEGERS)
+    return computed(inputs).named(operation.output)
+
+
+def _dropout(_walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -> Held:
+    training = constant(inputs, 2)
+    if training is not None and training.any():
+        raise NotCarriedError("it drops values at random; export the model in evaluation mode")
+    return computed(inputs).named(operation.output)
+
+
 def _binary(kind: str) -> Rule:
     """Return the rule of Add, Sub, Mul, Div, Max, Min or Pow."""
 
@@ -107,7 +131,7 @@ def _binary(kind: str) -> Rule:
             return _of_two(walk, operation, first, second, kind)
         held, number = (first, second) if isinstance(first, Held) else (second, first)
         if number is None or not number.size:
-            raise NotCarriedError("an input of it is left out, or empty")
+            raise NotCarriedError("one of its inputs is omitted or empty")
         if held.prepared is not None and held.function is None and kind in ("Add", "Sub", "Mul", "Div"):
             return _prepared(walk, operation, held, number, kind, swapped=held is second)
         if number.size == 1:
@@ -375,7 +399,10 @@ RULES: Final[dict[str, Rule]] = {
     "Unsqueeze": _unsqueeze,
     "Expand": _expand,
     "Shape": _shape,
-    **dict.fromkeys(("Identity", "Cast", "CastLike", "Dropout"), _same),
+    "Identity": _same,
+    "Cast": _cast,
+    "CastLike": _cast_like,
+    "Dropout": _dropout,
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
 }
 """The kind of an operation → its rule."""

@@ -56,7 +56,7 @@ def pads_of(operation: Operation, window: Window, shape: Shape) -> Pads:
 
 
 def padded(held: Held, pads: Pads, fill: float) -> Held:
-    """Return a value with padding around it, besides what it has."""
+    """Return a value with more padding around it."""
     if pads == NO_PADS:
         return held
     traced = held.traced
@@ -70,11 +70,11 @@ def _places(operation: Operation, window: Window, shape: Shape, pads: Pads) -> S
     found = [shape[0]]
     for axis in (0, 1):
         size, stride, span = shape[1 + axis], window.stride[axis], window.span[axis]
-        room = size + pads[axis] + pads[2 + axis] - span
-        if room < 0:
+        space = size + pads[axis] + pads[2 + axis] - span
+        if space < 0:
             raise NotCarriedError(f"its {times(window.extent)} window is larger than its padded image")
-        count = room // stride + 1
-        if operation.whole("ceil_mode", 0) and room % stride and count * stride < size + pads[axis]:
+        count = space // stride + 1
+        if operation.whole("ceil_mode", 0) and space % stride and count * stride < size + pads[axis]:
             count += 1
         found.append(count)
     return tuple(found)

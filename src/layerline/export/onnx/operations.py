@@ -20,20 +20,20 @@ IR_VERSION: Final = 4
 """Of the file's format; the first in which constants need not be inputs, too."""
 
 Writer = Callable[["GraphWriter", "Node", Any, tuple[str, ...]], str]
-"""(drawing, node, its layer, the names of its inputs) → the name of its output."""
+"""(writer, node, its layer, the names of its inputs) → the name of its output."""
 
 
-def _conv(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
-    return _convolution(drawing, node, layer, x, layer.groups)
+def _conv(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+    return _convolution(writer, node, layer, x, layer.groups)
 
 
-def _depthwise(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
-    return _convolution(drawing, node, layer, x, node.input_shapes[0][0])
+def _depthwise(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+    return _convolution(writer, node, layer, x, node.input_shapes[0][0])
 
 
-def _convolution(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...], groups: int) -> str:
+def _convolution(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...], groups: int) -> str:
     window = layer.window
-    return drawing.operation(
+    return writer.operation(
         *("Conv", node.path, *x, *node.weights),
         dilations=window.dilation,
         group=groups,
@@ -43,15 +43,15 @@ def _convolution(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...
     )
 
 
-def _pool(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _pool(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     window = layer.slides()
     pads = window.around(*node.input_shapes[0][1:])
-    return drawing.operation("MaxPool", node.path, *x, kernel_shape=window.extent, pads=pads, strides=window.stride)
+    return writer.operation("MaxPool", node.path, *x, kernel_shape=window.extent, pads=pads, strides=window.stride)
 
 
-def _avg_pool(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _avg_pool(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     window = layer.slides()
-    return drawing.operation(
+    return writer.operation(
         *("AveragePool", node.path, *x),
         count_include_pad=int(layer.padding != "same"),
         kernel_shape=window.extent,
@@ -60,66 +60,66 @@ def _avg_pool(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) 
     )
 
 
-def _fc(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _fc(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     weights = [*node.weights]
     if not layer.bias:  # Gemm needs one before opset 11
-        weights.append(drawing.constant(f"{node.path}.bias", np.zeros(layer.outputs)))
-    return drawing.operation("Gemm", node.path, *x, *weights, transB=1)
+        weights.append(writer.constant(f"{node.path}.bias", np.zeros(layer.outputs)))
+    return writer.operation("Gemm", node.path, *x, *weights, transB=1)
 
 
-def _batch_norm(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+def _batch_norm(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
     used = [name for name, weight in node.weights.items() if weight.shape]
-    return drawing.operation("BatchNormalization", node.path, *x, *used, epsilon=float(layer.eps))
+    return writer.operation("BatchNormalization", node.path, *x, *used, epsilon=float(layer.eps))
 
 
 def _plain(kind: str) -> Writer:
-    def write(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-        return drawing.operation(kind, node.path, *x)
+    def write(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+        return writer.operation(kind, node.path, *x)
 
     return write
 
 
-def _leaky_relu(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("LeakyRelu", node.path, *x, alpha=float(layer.slope))
+def _leaky_relu(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("LeakyRelu", node.path, *x, alpha=float(layer.slope))
 
 
-def _elu(drawing: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("Elu", node.path, *x, alpha=float(layer.alpha))
+def _elu(writer: GraphWriter, node: Node, layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("Elu", node.path, *x, alpha=float(layer.alpha))
 
 
-def _relu6(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("Clip", node.path, *x, max=6.0, min=0.0)
+def _relu6(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("Clip", node.path, *x, max=6.0, min=0.0)
 
 
-def _hard_sigmoid(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("HardSigmoid", node.path, *x, alpha=1 / 6, beta=0.5)
+def _hard_sigmoid(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("HardSigmoid", node.path, *x, alpha=1 / 6, beta=0.5)
 
 
-def _hard_swish(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    gate = drawing.operation("HardSigmoid", f"{node.path}.gate", *x, alpha=1 / 6, beta=0.5)
-    return drawing.operation("Mul", node.path, *x, gate)
+def _hard_swish(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    gate = writer.operation("HardSigmoid", f"{node.path}.gate", *x, alpha=1 / 6, beta=0.5)
+    return writer.operation("Mul", node.path, *x, gate)
 
 
-def _silu(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("Mul", node.path, *x, drawing.operation("Sigmoid", f"{node.path}.gate", *x))
+def _silu(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("Mul", node.path, *x, writer.operation("Sigmoid", f"{node.path}.gate", *x))
 
 
-def _mish(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    softplus = drawing.operation("Softplus", f"{node.path}.softplus", *x)
-    return drawing.operation("Mul", node.path, *x, drawing.operation("Tanh", f"{node.path}.gate", softplus))
+def _mish(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    softplus = writer.operation("Softplus", f"{node.path}.softplus", *x)
+    return writer.operation("Mul", node.path, *x, writer.operation("Tanh", f"{node.path}.gate", softplus))
 
 
-def _gelu(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+def _gelu(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
     path = node.path
-    scaled = drawing.operation("Mul", f"{path}.scaled", *x, drawing.constant("gelu.scale", math.sqrt(0.5)))
-    error = drawing.operation("Erf", f"{path}.erf", scaled)
-    gate = drawing.operation("Add", f"{path}.gate", error, drawing.constant("gelu.one", 1.0))
-    half = drawing.operation("Mul", f"{path}.half", *x, drawing.constant("gelu.half", 0.5))
-    return drawing.operation("Mul", path, half, gate)
+    scaled = writer.operation("Mul", f"{path}.scaled", *x, writer.constant("gelu.scale", math.sqrt(0.5)))
+    error = writer.operation("Erf", f"{path}.erf", scaled)
+    gate = writer.operation("Add", f"{path}.gate", error, writer.constant("gelu.one", 1.0))
+    half = writer.operation("Mul", f"{path}.half", *x, writer.constant("gelu.half", 0.5))
+    return writer.operation("Mul", path, half, gate)
 
 
-def _concat(drawing: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
-    return drawing.operation("Concat", node.path, *x, axis=1)
+def _concat(writer: GraphWriter, node: Node, _layer: Any, x: tuple[str, ...]) -> str:
+    return writer.operation("Concat", node.path, *x, axis=1)
 
 
 def _nothing(_drawing: GraphWriter, _node: Node, _layer: Any, x: tuple[str, ...]) -> str:
@@ -147,7 +147,7 @@ WRITERS: Final[dict[str, Writer]] = {
     "batch_norm": _batch_norm,
     "dropout": _nothing,
     "dropout2d": _nothing,
-    "flat": lambda drawing, node, _layer, x: drawing.operation("Flatten", node.path, *x, axis=1),
+    "flat": lambda writer, node, _layer, x: writer.operation("Flatten", node.path, *x, axis=1),
     "fc": _fc,
     "softmax": _nothing,  # a graph ends with one, whether its network does or not
     "add": _plain("Add"),

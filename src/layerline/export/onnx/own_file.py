@@ -49,7 +49,7 @@ def read(path: Path, model: ModelProto, digest: str) -> ModelFile | None:
         network = parse(card.network, name=card.network_name, input_shape=card.input_shape, classes=len(card.classes))
         weights = _weights(network, graph, metadata)
         found = model_file.checked(path, metadata, weights, digest)
-    except (NetworkError, UserError, ArrayFault, KeyError, ValueError, TypeError, RecursionError):
+    except (NetworkError, UserError, ArrayFault, KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return None  # the graph itself is read instead
     subject = Subject(found.network, found.card, found.weights)
     content = protobuf.encoded(graph)
@@ -67,9 +67,11 @@ def _types(graph: GraphProto) -> tuple[bool, ...]:
 
 
 def _weights(network: Network, graph: GraphProto, metadata: dict[str, str]) -> dict[str, Any]:
-    """Return the weights by name. Raises KeyError, TypeError, ValueError or ArrayFault."""
+    """Return the weights by name. Raises KeyError, TypeError, ValueError, OverflowError or ArrayFault."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     counts = json.loads(metadata.get(writing.COUNTS, "{}"))
+    if not isinstance(counts, dict):
+        raise TypeError("the counts of batches are not by name")
     return {
         name: array_of(constants[name])
         if weight.dtype == "float32"

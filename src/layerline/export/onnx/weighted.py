@@ -27,7 +27,7 @@ _TAKES_BIAS: Final = ("conv", "depthwise", "fc")
 
 
 def _weight(inputs: tuple[Any, ...], place: int, what: str) -> NDArray[Any] | None:
-    """Return weights, which must be constants; None if they are left out."""
+    """Return weights, which must be constants; None if they are omitted."""
     found = inputs[place] if len(inputs) > place else None
     if isinstance(found, Held):
         raise NotCarriedError(f"its {what} is computed from the images")
@@ -111,9 +111,9 @@ def batch_norm(walk: GraphWalk, operation: Operation, inputs: tuple[Any, ...]) -
     return walk.layers(operation, held, (Part(layer, weights),))
 
 
-def _momentum(kept: float) -> float:
+def _momentum(old: float) -> float:
     """Return our momentum, the weight of the new batch; ONNX has that of the old mean."""
-    found = float(1 - Decimal(str(shortest(kept))))
+    found = float(1 - Decimal(str(shortest(old))))
     return found if 0 < found <= 1 else BatchNorm().momentum
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from layerline.compiler.dtype import DType
 from layerline.export.formats import Exported
 from layerline.export.onnx import runtime
 from layerline.export.onnx.graph_writer import GraphWriter
@@ -24,12 +25,12 @@ from layerline.export.onnx.messages import (
     ValueInfoProto,
 )
 from layerline.export.onnx.operations import IR_VERSION, OPSET, WRITERS
+from layerline.export.subject import pixel_type
 from layerline.files import protobuf
 from layerline.files.versions import versions
 from layerline.layers.grammar import times
 from layerline.numbers import display
 from layerline.runs import model_file
-from layerline.runs.model_file import BYTE
 
 if TYPE_CHECKING:
     from layerline.export.export_options import ExportOptions
@@ -46,28 +47,25 @@ BATCH: Final = "N"
 
 def export(subject: Subject, options: ExportOptions) -> Exported:
     """Return the file. Raises UserError if onnxruntime is installed and computes something else than Layerline."""
-    bytewise = options.pixels == "uint8" and takes_bytes(subject.card)
+    bytewise = options.pixels == "uint8" and pixel_type(subject.card) is DType.U8
     channels_last = options.layout == "NHWC"
     content = protobuf.encoded(model_of(subject, bytewise=bytewise, channels_last=channels_last))
     C, H, W = subject.card.input_shape
     axes = f"{BATCH}×{times((H, W, C) if channels_last else (C, H, W))}"
-    largest = f"{subject.card.preprocessing.maximum:g}"
+    values = _values(subject.card)
     notes = []
     if options.pixels == "uint8" and not bytewise:
-        notes.append(f"the input is float32, not uint8: the training images have values from 0 to {largest}")
+        largest = f"{subject.card.preprocessing.maximum:g}"
+        why = f"have values from 0 to {largest}" if (H, W) != (1, 1) else "are rows of a table"
+        notes.append(f"the input is float32, not uint8: the training images {why}")
     notes.append(runtime.checked(content, subject, IMAGES, bytewise=bytewise, channels_last=channels_last))
     sizes = (
         ("file", display.size(len(content))),
-        ("input", f"{'uint8' if bytewise else 'float32'} {axes}, pixels from 0 to {largest}"),
+        ("input", f"{'uint8' if bytewise else 'float32'} {axes}, {values}"),
         ("output", f"float32 {BATCH}×{subject.network.classes}, probabilities"),
         ("opset", str(OPSET)),
     )
     return Exported({SUFFIX: content}, sizes, tuple(notes))
-
-
-def takes_bytes(card: Card) -> bool:
-    """Return whether 8-bit pixels are on the scale of the training images."""
-    return card.preprocessing.maximum == BYTE and not card.preprocessing.deep
 
 
 def model_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> ModelProto:
@@ -88,37 +86,37 @@ def model_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> ModelP
 def graph_of(subject: Subject, *, bytewise: bool, channels_last: bool) -> GraphProto:
     """Return the operations from the images to the probabilities, with the weights as constants."""
     network, (C, H, W) = subject.network, subject.card.input_shape
-    drawing = GraphWriter()
-    values = [_prepared(drawing, subject, bytewise=bytewise, channels_last=channels_last)]
+    writer = GraphWriter()
+    values = [_prepared(writer, subject, bytewise=bytewise, channels_last=channels_last)]
     for node in network.nodes:
         for name, weight in node.weights.items():
             if weight.dtype == "float32":
-                drawing.constant(name, subject.weights[name])
+                writer.constant(name, subject.weights[name])
         inputs = tuple(values[k] for k in node.inputs)
-        values.append(WRITERS[node.layer.kind](drawing, node, node.layer, inputs))
-    drawing.operation("Softmax", PROBABILITIES, values[-1], axis=1)
+        values.append(WRITERS[node.layer.kind](writer, node, node.layer, inputs))
+    writer.operation("Softmax", PROBABILITIES, values[-1], axis=1)
     image = (H, W, C) if channels_last else (C, H, W)
     return GraphProto(
-        tuple(drawing.nodes),
+        tuple(writer.nodes),
         _unicode(network.name),
-        tuple(drawing.constants.values()),
+        tuple(writer.constants.values()),
         (_described(IMAGES, UINT8 if bytewise else FLOAT32, image),),
         (_described(PROBABILITIES, FLOAT32, (network.classes,)),),
     )
 
 
-def _prepared(drawing: GraphWriter, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
+def _prepared(writer: GraphWriter, subject: Subject, *, bytewise: bool, channels_last: bool) -> str:
     """Write x · scale + shift, with two roundings as in the engines, and return its name."""
     scaling, C = subject.card.scaling, subject.card.input_shape[0]
     x = IMAGES
     if channels_last:
-        x = drawing.operation("Transpose", "planes", x, perm=(0, 3, 1, 2))
+        x = writer.operation("Transpose", "planes", x, perm=(0, 3, 1, 2))
     if bytewise:
-        x = drawing.operation("Cast", "floats", x, to=FLOAT32)
+        x = writer.operation("Cast", "floats", x, to=FLOAT32)
     scale, shift = (np.asarray(each, np.float32).reshape(1, C, 1, 1) for each in (scaling.scale, scaling.shift))
-    x = drawing.operation("Mul", "scaled", x, drawing.constant("scale", scale))
+    x = writer.operation("Mul", "scaled", x, writer.constant("scale", scale))
     if shift.any():
-        x = drawing.operation("Add", "shifted", x, drawing.constant("shift", shift))
+        x = writer.operation("Add", "shifted", x, writer.constant("shift", shift))
     return x
 
 
@@ -140,10 +138,17 @@ def _explained(card: Card, *, bytewise: bool, channels_last: bool) -> str:
     colors = {1: ", gray", 3: ", RGB"}.get(C, "")
     kind = "uint8" if bytewise else "float32"
     return (
-        f"{IMAGES}: {kind} ({axes}), {times(sizes)} per image{colors}, pixels from 0 to "
-        f"{card.preprocessing.maximum:g}, not scaled: the scaling is part of the graph. "
+        f"{IMAGES}: {kind} ({axes}), {times(sizes)} per image{colors}, {_values(card)}, not scaled: "
+        "the scaling is part of the graph. "
         f"{PROBABILITIES}: float32 (N, {len(card.classes)}), in the order of the classes in the metadata."
     )
+
+
+def _values(card: Card) -> str:
+    """Return what values an image has; those of 1×1 are rows of a table."""
+    if card.input_shape[1:] == (1, 1):
+        return "values as in training"
+    return f"pixels from 0 to {card.preprocessing.maximum:g}"
 
 
 def _unicode(text: str) -> str:

@@ -21,12 +21,11 @@ from layerline.compiler.object_code import object_of
 from layerline.compiler.plane import capacity
 from layerline.compiler.schedule import LINE
 from layerline.export.forward import forward
-from layerline.runs.model_file import BYTE
+from layerline.export.subject import pixel_type
 
 if TYPE_CHECKING:
     from layerline.export.forward import Forward
     from layerline.export.subject import Subject
-    from layerline.runs.model_file import Card
 
 SECTION: Final = "layerline"
 """The custom section with the metadata."""
@@ -53,11 +52,6 @@ def web_module(subject: Subject, lanes: int = LANES) -> WebModule:
     code = object_of(found.schedule, machine)
     code_cache.report()
     return _module(subject, found, code)
-
-
-def pixel_type(card: Card) -> DType:
-    """Return the type of the pixels: bytes, or float32 on the training scale if that is not 0 to 255."""
-    return DType.U8 if card.preprocessing.maximum == BYTE else DType.F32
 
 
 def _module(subject: Subject, found: Forward, code: bytes) -> WebModule:

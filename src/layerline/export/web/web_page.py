@@ -34,7 +34,7 @@ def export(subject: Subject, options: ExportOptions) -> Exported:
     content = _page(subject, panel.panel(subject, made))
     without = len(content) - len(made.content) * 4 // 3
     sizes = (
-        ("page", f"{display.size(len(content))}, {display.size(without)} of it besides the model"),
+        ("page", f"{display.size(len(content))}, {display.size(without)} of it without the model"),
         ("memory", f"{display.size(made.memory)} while it runs"),
     )
     return Exported({".html": content}, sizes, (_DEEP,) if subject.card.preprocessing.deep else ())
@@ -96,8 +96,8 @@ def _between(bounds: tuple[float, float] | None) -> str:
 
 def _names(classes: tuple[str, ...]) -> str:
     """Return the names of the first classes."""
-    shown = [display.name(each) for each in classes[:_MOST_NAMES]]
-    return ", ".join(shown) + (", …" if len(classes) > len(shown) else "")
+    names = [display.name(each) for each in classes[:_MOST_NAMES]]
+    return ", ".join(names) + (", …" if len(classes) > len(names) else "")
 
 
 def _caution(subject: Subject) -> str:
