@@ -251,7 +251,10 @@ def test_features_are_cached_where_decoded_images_are(
         (["--from", "lite0", "--unfreeze", "0"], "--unfreeze 0: must be a whole number, 1 or more"),
         (["lenet5", "--unfreeze", "1"], "lenet5 has no frozen layers"),
         (["--unfreeze", "1"], "--unfreeze 1: no network with frozen layers is named add --from lite0"),
-        (["--from", "resnet50"], "one of: lite0 (EfficientNet-Lite0), resnet18 (ResNet-18), mobilenetv2 (MobileNetV2); omit"),
+        (
+            ["--from", "resnet50"],
+            "one of: lite0 (EfficientNet-Lite0), resnet18 (ResNet-18), mobilenetv2 (MobileNetV2); omit",
+        ),
         (["--from", "my net.pth"], "layerline weights add 'my net.pth' stores"),
         (["--from", "runs/a"], "--start-from runs/a starts with the weights of a run"),
         (["mobilenet_v2"], "did you mean `--from mobilenetv2`?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines
@@ -20,7 +21,6 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 ABOUT: Final = "about"
 """An extra section in a run's record; it is not read."""
@@ -90,9 +90,9 @@ def _seen_from_here(given: str, folder: Path) -> str:
     path = folder / given
     if not _is_there(path):
         return given
-    short = os.path.normpath(path)
-    there = os.path.exists(short) and os.path.samefile(short, path)
-    return short if there and short not in NAMES else str(path)
+    short = Path(os.path.normpath(path))
+    same = _is_there(short) and short.samefile(path)
+    return str(short) if same and str(short) not in NAMES else str(path)
 
 
 def _is_there(path: Path) -> bool:

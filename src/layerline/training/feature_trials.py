@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from layerline.training.watch import Watcher
 
 _THUMBNAIL: Final = 96
-"""Pixels of the shorter side, below which an image is a thumbnail. Enlarged for a backbone, it has many more pixels than
-for a network from scratch: with many thumbnails, decoding and computing them costs more than they can gain."""
+"""Pixels of the shorter side, below which an image is a thumbnail: enlarged for a backbone, it takes far more memory
+and time than for a network from scratch."""
 _MOST_THUMBNAILS: Final = 5_000
-"""750 MB of pixels at 224×224, and 11 s for features of lite0 (2.2 ms each, two threads, 2026-11-30)."""
+"""750 MB of pixels at 224×224, and 11 s for features of lite0 (2.2 ms each, two threads, Zen 5, 2026-11-30)."""
 _NEUTRAL: Final = frozenset(
     (*DATA_KEYS, "seed", "epochs", "best", "patience", "class_weights", "label_smoothing", "threads", "exact")
 )
@@ -33,7 +33,7 @@ _NEUTRAL: Final = frozenset(
 
 
 def suits(experiment: Experiment, data: Dataset) -> bool:
-    """Return whether the network is to be chosen, and the data are photos, or a few thumbnails of at least 32 pixels."""
+    """Return whether the network is to be chosen, and the data are photos, or few thumbnails of at least 32 pixels."""
     smaller, source = min(data.shape[1:]), data.train.source
     few = len(source.labels) <= _MOST_THUMBNAILS
     photos = source.names is not None and (smaller >= _THUMBNAIL or (smaller >= SMALLEST and few))
