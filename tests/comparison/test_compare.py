@@ -225,6 +225,26 @@ def test_networks_are_compared_by_layer() -> None:
     assert [line for line in compare(c, a).layers if not line.startswith("  ")] == ["- BatchNorm", "- FC 9"]
 
 
+def test_only_lines_near_a_change_are_printed() -> None:
+    """Three before and after it; what is omitted is counted, except for a single line; --json has all lines."""
+    rows = [f"Conv {k} 3 1 1" for k in range(1, 31)]
+    ends = ["Flat", "FC classes"]
+    longer = [*rows[:10], "ReLU", *rows[10:17], "ReLU", *rows[17:], *ends]
+    a = make("a", test=model(0.8), network="\n".join([*rows, *ends]))
+    b = make("b", test=model(0.8), network="\n".join(longer))
+    text = CliRunner().invoke(layerline, ["compare", "a", "b"], catch_exceptions=False).stdout
+    listed = text.partition("network (- A, + B):\n")[2].partition("\n\n")[0].splitlines()
+    words = [line.split("kernel")[0].strip() for line in listed]
+    assert words == [
+        "… 7 equal lines",
+        *("Conv 8", "Conv 9", "Conv 10", "+ ReLU"),
+        *(f"Conv {k}" for k in range(11, 18)),
+        *("+ ReLU", "Conv 18", "Conv 19", "Conv 20"),
+        "… 12 equal lines",
+    ]
+    assert len(compare(a, b).layers) == 34
+
+
 def test_json_has_every_figure() -> None:
     """--json prints the verdict and plain numbers, the same as in Python."""
     a, b = make("a", test=model(0.8)), make("b", test=model(0.9, seed=1))

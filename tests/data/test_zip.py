@@ -115,12 +115,15 @@ def test_a_backslash_among_slashes_is_part_of_a_name(tmp_path):
 
 
 def test_what_finder_adds_and_odd_members_are_counted(tmp_path, monkeypatch):
-    """__MACOSX, links, and names that lead elsewhere are not read, and nothing is written."""
+    """__MACOSX, links, and names that lead elsewhere are not read, and nothing is written; a folder of a system that
+    has its own entry, as a zip of an unpacked zip has, is no class."""
     monkeypatch.chdir(tmp_path)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in several().items():
             archive.writestr(name, content)
+        for folder in ("__MACOSX/", "__MACOSX/cat/", ".ipynb_checkpoints/", "cat/"):
+            archive.writestr(folder, b"")
         for name in ("__MACOSX/cat/._00.png", "../cat/up.png", "/cat/root.png"):
             archive.writestr(name, png(picture()))
         link = zipfile.ZipInfo("cat/link.png")

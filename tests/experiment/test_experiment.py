@@ -67,6 +67,24 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
     assert (found.engine, found.threads) == ("torch", 2)
 
 
+def test_paths_of_a_run_are_shown_as_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not through the run's folder, runs/a/../../photos; but a folder with the name of a data set stays a folder, and
+    so does what only the way through a linked folder leads to."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "digits", "elsewhere/photos", "elsewhere/deep/b", "runs/a"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "runs" / "b").symlink_to(tmp_path / "elsewhere" / "deep" / "b")
+
+    def source(run: str, data: str) -> str:
+        file = Path("runs", run, "experiment.toml")
+        file.write_text(f'[network]\nfile = "lenet5"\n[data]\ndata = "../../{data}"\n')
+        return settle(str(file), {}).source
+
+    assert source("a", "photos") == "photos"
+    assert source("a", "digits") == "runs/a/../../digits"
+    assert source("b", "photos") == "runs/b/../../photos"
+
+
 def test_flags_override_the_file(folder: Path) -> None:
     """A flag counts where the file says something else; what neither says has its default."""
     flags = {"epochs": "7", "data": "digits", "threads": "1", "classes": "1, 2", "learning_rate": "1e-3"}

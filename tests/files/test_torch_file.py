@@ -111,7 +111,7 @@ def test_views_of_a_storage_are_read_with_their_strides(zipped: bool) -> None:
     same(torch_file.tensors(saved(held, zipped=zipped), "a")[0], held)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net"])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_state_dict_inside_a_checkpoint_is_taken(zipped: bool, key: str) -> None:
     """Next to an optimizer's state, numbers and texts, it is found under its usual keys, and the key is named."""
@@ -380,6 +380,21 @@ def test_damage_of_the_zip_format_is_refused_with_its_place() -> None:
         with pytest.raises(UserError) as caught:
             torch_file.tensors(content, "a.pth")
         assert reason in caught.value.message
+
+
+def test_a_torchscript_program_is_refused_with_the_line_that_saves_its_weights(tmp_path: Path) -> None:
+    """As torch.jit.save writes it: the weights of the same network are then read from what the line saves."""
+    path = tmp_path / "program.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions write such files too, but advise against it
+        torch.jit.trace(torch.nn.Linear(3, 2), torch.zeros(1, 3)).save(str(path))  # type: ignore[no-untyped-call]
+        torch.save(torch.jit.load(path).state_dict(), tmp_path / "weights.pth")  # type: ignore[no-untyped-call]
+    with pytest.raises(UserError, match="found a TorchScript program; expected a state dict") as caught:
+        torch_file.tensors(path.read_bytes(), "program.pt")
+    assert caught.value.help is not None
+    line = caught.value.help.partition(": ")[2]
+    assert line == 'torch.save(torch.jit.load("program.pt").state_dict(), "weights.pth")'
+    assert list(torch_file.tensors((tmp_path / "weights.pth").read_bytes(), "w")[0]) == ["weight", "bias"]
 
 
 def test_many_members_are_refused_before_their_names_are_read() -> None:

@@ -232,6 +232,9 @@ def test_assumptions_settings_versions_and_data_stand_in_tables(run: Path) -> No
         assert part in data
     given = written(run, assumptions=[("batch_size", "because I say so")])
     assert "--batch-size 32 because I say so" in read_page.section(given, "choices").text
+    chosen = read_page.section(written(run, assumptions=[("network", "the best of 2")]), "choices")
+    row = next(row for row in chosen.all("tr") if "the best of 2" in row.text)
+    assert row.text.split()[0] == "NET"  # an argument, and no option
 
 
 def test_counts_and_notes_of_the_record_are_shown(tmp_path: Path) -> None:

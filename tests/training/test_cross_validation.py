@@ -117,6 +117,23 @@ def test_two_cross_validations_are_compared_by_all_images(folder: Path) -> None:
         assert found[side]["accuracy"] == Result.read(folder / name / "result.json").test_accuracy
 
 
+def test_what_follows_is_proposed(folder: Path) -> None:
+    """The proposed command trains one model without a test set, by the recipe of the folds; the folder of all is not
+    taken for a model, and the refusal names one of its runs."""
+    ended = call(folder, "--folds", "2", "--epochs", "1", "--out", "mine")
+    report, train = re.sub(r"^(next)? +", "", ended.stdout.partition("\nnext ")[2], flags=re.MULTILINE).splitlines()
+    assert report == "open mine/report.html in a browser"
+    assert command(folder, *train.split()[1:], "--out", "all", "--quiet").returncode == 0
+    own, fold = (tomllib.loads((folder / name / "experiment.toml").read_text()) for name in ("all", "mine/fold-1"))
+    assert own["data"]["test"] == "none"
+    assert own["train"] == fold["train"]
+    refused = command(folder, "predict", "mine", "bands.npz")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "mine contains several runs, each with its own model\n  help: specify one of them, such as mine/fold-1\n"
+    )
+
+
 def test_choices_are_made_once(folder: Path) -> None:
     """Without a learning rate or a network, the first fold chooses both, and the others train with them."""
     words = ["train", "--data", "bands.npz", "--folds", "3", "--epochs", "1", "--out", "mine"]

@@ -109,18 +109,32 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_trials_are_for_photos_and_an_open_choice(photos: Path) -> None:
-    """Image files of at least 96 pixels, no NET, no start, no --gray, no option that suits only one of the networks."""
+    """Image files, no NET, no start, no --gray, no option that suits only one of the networks."""
     data = settle(None, {"data": str(photos)}).load()
     assert suits(settle(None, {"data": str(photos), "epochs": "3", "seed": "1"}), data)
     for flags in ({"gray": "yes"}, {"learning_rate": "0.1"}, {"optimizer": "muon"}, {"within": "1m"}, {"init": "he"}):
         assert not suits(settle(None, {"data": str(photos), **flags}), data)
     assert not suits(settle("lenet5", {"data": str(photos)}), data)
-    assert not suits(settle(None, {"data": str(photos)}), settle(None, {"data": str(photos), "size": "64"}).load())
     arrays = dataclasses.replace(data.train.source, names=None)
     assert not suits(
         settle(None, {"data": str(photos)}),
         dataclasses.replace(data, train=dataclasses.replace(data.train, source=arrays)),
     )
+
+
+def test_trials_are_for_a_few_thumbnails_too(photos: Path) -> None:
+    """Of at least the 32 pixels that a backbone takes; photos of at least 96 are tried however many they are."""
+
+    def tried(size: int, images: int) -> bool:
+        data = settle(None, {"data": str(photos), "size": str(size)}).load()
+        source = dataclasses.replace(data.train.source, labels=np.zeros(images, np.int64))
+        return suits(
+            settle(None, {"data": str(photos)}),
+            dataclasses.replace(data, train=dataclasses.replace(data.train, source=source)),
+        )
+
+    sizes = {size: (tried(size, 5000), tried(size, 5001)) for size in (31, 32, 95, 96)}
+    assert sizes == {31: (False, False), 32: (True, False), 95: (True, False), 96: (True, True)}
 
 
 def test_the_command_tries_both_and_reports_both(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +250,15 @@ def test_features_are_cached_where_decoded_images_are(
         (["--from", "lite0", "--start-from", "x"], "cannot be combined with --start-from"),
         (["--from", "lite0", "--unfreeze", "0"], "--unfreeze 0: must be a whole number, 1 or more"),
         (["lenet5", "--unfreeze", "1"], "lenet5 has no frozen layers"),
+        (["--unfreeze", "1"], "--unfreeze 1: no network with frozen layers is named add --from lite0"),
+        (
+            ["--from", "resnet50"],
+            "one of: lite0 (EfficientNet-Lite0), resnet18 (ResNet-18), mobilenetv2 (MobileNetV2); omit",
+        ),
+        (["--from", "my net.pth"], "layerline weights add 'my net.pth' stores"),
+        (["--from", "runs/a"], "--start-from runs/a starts with the weights of a run"),
+        (["mobilenet_v2"], "did you mean `--from mobilenetv2`?"),
+        (["resnet50"], "with pretrained weights: lite0, resnet18, mobilenetv2"),
         (["lenet5", "--backbone-rate", "0.5"], "--backbone-rate 0.5 has no effect"),
         (["--from", "lite0", "--gray"], "--gray yes: the network's Input line has 3 channels"),
         (["--from", "lite0", "--normalize", "standard"], "has the preprocessing of"),

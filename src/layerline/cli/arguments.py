@@ -75,6 +75,7 @@ class CommandLine:
         self._reasons: list[str] = []
         self._unknown: list[str] = []
         self._instead = ""
+        self._without_net = False
         self._seen: set[str | None] = set()
 
     def in_our_words(self) -> list[str]:
@@ -140,6 +141,10 @@ class CommandLine:
             return self._instead
         free = self._takes - sum(not word.startswith("-") for word in self._alone())
         first = self._free[: max(0, free)]
+        if self._without_net:
+            first = []
+            for word in [word for word in self._alone() if not word.startswith("-")][:1]:
+                self._read.remove(word)
         added = [word for name, words in self._added.items() if name not in self._seen for word in words]
         read = [self._short(word) for word in self._read]
         return " ".join(map(quoted, [*self._path.split(), *first, *read, *added, *self._last]))
@@ -239,6 +244,7 @@ class CommandLine:
         if found.command:
             run = run_to_name(resumable="--resume" in found.command)
             self._instead = found.command.replace("RUN", quoted(run))
+        self._without_net = self._without_net or found.replaces_net
         value = given or found.default
         if value == "RUN" or PurePath(value).suffix.lower() in foreign.OTHERS:
             value = run_to_name()

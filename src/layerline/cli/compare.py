@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from layerline.comparison.recipes import Recipes
 
 _LONGEST_VALUE = 24
+_CONTEXT = 3
+"""Equal lines that are shown before and after a change."""
 
 
 @click.command(cls=Command)
@@ -117,7 +120,24 @@ def _parameters(number: int | None) -> str:
 def _network(layers: Sequence[str]) -> list[str]:
     if not layers:
         return ["network: the same"]
-    return ["network (- A, + B):", *(f"    {display.name(line, 76)}" for line in layers)]
+    return ["network (- A, + B):", *(f"    {display.name(line, 76)}" for line in _near_changes(layers))]
+
+
+def _near_changes(layers: Sequence[str]) -> list[str]:
+    """Return the lines of a diff, longer stretches without a change replaced by the number of their lines.
+
+    All lines of a pretrained network, more than a hundred, would push the few that differ out of sight.
+    """
+    changed = [k for k, line in enumerate(layers) if not line.startswith(" ")]
+    shown = list[str]()
+    for first, after in pairwise([-1, *changed, len(layers)]):
+        equal = [*layers[first + 1 : after]]
+        before, behind = _CONTEXT * (first >= 0), _CONTEXT * (after < len(layers))
+        omitted = len(equal) - before - behind
+        if omitted > 1:
+            equal[before : len(equal) - behind] = [f"  … {display.count(omitted)} equal lines"]
+        shown += [*equal, *layers[after : after + 1]]
+    return shown
 
 
 def _values(values: Sequence[Changed]) -> list[str]:

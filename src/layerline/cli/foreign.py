@@ -19,6 +19,8 @@ class Foreign:
     """Whether any word that follows is its value; otherwise only one such as True, or a number."""
     default: str = ""
     """The value to suggest if none was specified."""
+    replaces_net: bool = False
+    """Whether NET is omitted, because what is typed instead chooses the network."""
     command: str = ""
     """The whole command to type instead, if it is another one; RUN in it is the newest run."""
 
@@ -29,11 +31,19 @@ _HALF: Final = Foreign(
     "{}: Layerline computes in float32; its PyTorch engine also in bfloat16", "--precision bf16 --engine torch"
 )
 _PRETRAINED: Final = Foreign(
-    "{}: `--from lite0` instead of NET classifies photos by the features of a pretrained network"
+    "{}: `--from lite0` instead of NET classifies photos by the features of a pretrained network",
+    "--from lite0",
+    replaces_net=True,
 )
-_FROZEN: Final = Foreign("{}: layers between the lines Freeze and End of the network file are frozen")
+_BACKBONE: Final = Foreign(
+    "{} is called `--from` here, instead of NET", "--from {}", value=True, default="lite0", replaces_net=True
+)
+_FROZEN: Final = Foreign(
+    "{}: `--from lite0` freezes a pretrained network; in a network file, the lines from Freeze to End are frozen"
+)
 _WEIGHTS: Final = Foreign(
-    "{} is called `--start-from` here, and takes a run or model file of Layerline",
+    "{} is called `--start-from` here, and takes a run or model file of Layerline; for weights of PyTorch, "
+    "`layerline weights add FILE`",
     "--start-from {}",
     value=True,
     default="RUN",
@@ -83,8 +93,10 @@ _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("fp32", "tf32", "no-amp"), Foreign("{}: Layerline computes in float32 by default; omit this")),
     "dtype": Foreign("{}: Layerline computes in float32; `--engine torch --precision bf16` in bfloat16", value=True),
     **dict.fromkeys(("weights", "init-weights", "finetune", "fine-tune", "load", "checkpoint", "ckpt"), _WEIGHTS),
-    **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "pretrained-weights", "warm-start"), _WEIGHTS),
-    **dict.fromkeys(("pretrained", "use-pretrained", "transfer-learning", "imagenet"), _PRETRAINED),
+    **dict.fromkeys(("init-from", "initial-checkpoint", "load-weights", "warm-start"), _WEIGHTS),
+    **dict.fromkeys(("pretrained", "use-pretrained", "transfer", "transfer-learning", "imagenet"), _PRETRAINED),
+    **dict.fromkeys(("feature-extract", "feature-extraction", "linear-probe"), _PRETRAINED),
+    **dict.fromkeys(("backbone", "pretrained-weights", "pretrained-model", "base-model"), _BACKBONE),
     **dict.fromkeys(
         ("from-scratch", "no-pretrained"), Foreign("{}: a network that you name with NET starts from scratch")
     ),
@@ -136,7 +148,7 @@ _TRAIN: Final[dict[str, Foreign]] = {
     **dict.fromkeys(("loss", "loss-fn", "criterion"), Foreign("{}: the loss is always cross-entropy", value=True)),
     **dict.fromkeys(("metrics", "metric"), Foreign("{}: accuracy and macro F1 are always measured", value=True)),
     "compile": Foreign("{}: the network is always compiled"),
-    **dict.fromkeys(("model", "arch", "a", "net", "network", "architecture", "m", "cfg", "backbone", "config"), _NET),
+    **dict.fromkeys(("model", "arch", "a", "net", "network", "architecture", "m", "cfg", "config"), _NET),
     "project": Foreign("{}: a run has one folder, set by `--out`", "--out {}/1", value=True, default="runs"),
     **dict.fromkeys(("flip", "hflip", "fliplr", "horizontal-flip"), Foreign(_AUGMENTS, "--augment flip")),
     **dict.fromkeys(("rotation", "degrees", "rotate"), Foreign(_AUGMENTS, "--augment rotate={}", default="10")),

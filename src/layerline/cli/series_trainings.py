@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
-from layerline.cli import test_results
+from layerline.cli import next_steps, test_results
 from layerline.cli.columns import folded
 from layerline.cli.data_progress import Reading, cache_folder
 from layerline.cli.screen import Screen, bottom_line
@@ -84,7 +84,8 @@ def train_folds(experiment: Experiment, count: str, output: Output) -> int:
         head = f"out-of-fold: {images} images, each predicted by the training without it"
         remarked = ["", *test_results.remark_lines(result.remarks)] if result.remarks else []
         lines = (head, "", *test_results.scores(result), *remarked)
-        return Finished(lines, *fold_files.write(found, result, parts[0]))
+        files, notes = fold_files.write(found, result, parts[0])
+        return Finished(lines, files, notes, tuple(next_steps.after_folds(found, folder.given, files)))
 
     return start.run(trainings, folder, text, _OF_FOLDS, finish)
 
@@ -98,6 +99,8 @@ class Finished:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Why a file is missing."""
+    next: tuple[tuple[str, str], ...] = ()
+    """What to do now, with labels."""
 
 
 @final
@@ -210,6 +213,8 @@ class _Rows:
             self._terminal.say(line)
         files = ", ".join((found.FILE, *finished.files))
         self._terminal.say(folded(f"{folder}/: {files}, and the run{'s' * (n != 1)} {_names(found)}".rstrip()))
+        for label, step in finished.next:
+            self._terminal.say(f"{label:<9}{step}")
 
     def _say(self, how: Callable[..., None], *text: str) -> None:
         if not self._quiet:

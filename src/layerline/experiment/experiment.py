@@ -222,7 +222,13 @@ def settle(net: str | None, flags: Mapping[str, Any]) -> Experiment:
     elif text is None and names_backbone(net):
         text = _transferred(str(net), None, values)
     if "unfreeze" in values:
-        text = _unfrozen(values.pop("unfreeze"), text or find(net or ""))
+        count = values.pop("unfreeze")
+        if text is None and net is None:
+            raise UserError(
+                f"--unfreeze {display.name(str(count))}: no network with frozen layers is named",
+                "add --from lite0, or name a run that started from one as NET",
+            )
+        text = _unfrozen(count, text or find(net or ""))
     recipe = Recipe(**{key: value for key, value in values.items() if key in RECIPE_KEYS})
     engine, threads = values.get("engine", "compiled"), values.get("threads")
     placement = Placement(*(str(values.get(key, BY_KEY[key].default)) for key in ("device", "precision")))

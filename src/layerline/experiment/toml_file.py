@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from layerline import engines
@@ -19,7 +21,6 @@ from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 ABOUT: Final = "about"
 """An extra section in a run's record; it is not read."""
@@ -79,9 +80,19 @@ def _network(file: _File, section: dict[str, Any], folder: Path) -> tuple[str | 
 
 
 def _seen_from_here(given: str, folder: Path) -> str:
-    """Return a path in `folder` relative to the working folder; if there is no such path, it is a name, unchanged."""
+    """Return a path in `folder` relative to the working folder; if there is no such path, it is a name, unchanged.
+
+    Without the way through the folder, runs/head/../../photos, where that is the same place and no name: a folder
+    called digits is not the data set.
+    """
+    from layerline.data.sources import NAMES
+
     path = folder / given
-    return str(path) if _is_there(path) else given
+    if not _is_there(path):
+        return given
+    short = Path(os.path.normpath(path))
+    same = _is_there(short) and short.samefile(path)
+    return str(short) if same and str(short) not in NAMES else str(path)
 
 
 def _is_there(path: Path) -> bool:

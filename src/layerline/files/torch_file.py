@@ -41,8 +41,8 @@ _SHORT: Final = 40
 _PROTOCOL: Final = 1001
 _COUNT: Final = 8
 """Bytes of a storage's number of elements, in the old format."""
-_WRAPPERS: Final = ("state_dict", "model")
-"""The keys under which training programs store a state dict, next to other things."""
+_WRAPPERS: Final = ("state_dict", "model", "model_state_dict", "net")
+"""The keys under which training programs and PyTorch's tutorial store a state dict, next to other things."""
 SAVE_WEIGHTS: Final = 'save only the weights: torch.save(model.state_dict(), "weights.pth")'
 """What to do about a file with anything else in it."""
 

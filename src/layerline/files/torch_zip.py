@@ -18,9 +18,12 @@ _EXTRA_MEMBERS: Final = 100
 _ENTRY: Final = 46 + 300
 """Bytes of a member's entry in the table of contents, with a long name."""
 _PICKLE: Final = "/data.pkl"
+_CONSTANTS: Final = "/constants.pkl"
+"""A member that torch.jit.save writes, besides the code, and torch.save does not."""
 _LARGEST_PICKLE: Final = 2**26
 _AGAIN: Final = "the file is damaged or incomplete: download or copy it again"
 _AS_SAVED: Final = "pass the file as torch.save wrote it"
+_OF_SCRIPT: Final = 'save its weights: torch.save(torch.jit.load("program.pt").state_dict(), "weights.pth")'
 
 
 @final
@@ -39,6 +42,8 @@ class TorchZip:
         infos = self._archive.infolist()
         if len(infos) > most + _EXTRA_MEMBERS:
             raise self._too_many(len(infos), most + _EXTRA_MEMBERS)
+        if any(info.filename.endswith(_CONSTANTS) for info in infos):
+            raise UserError(f"{place}: found a TorchScript program; expected a state dict", _OF_SCRIPT)
         self._infos = self._checked(infos)
         pickles = [name for name in self._infos if name.endswith(_PICKLE) and name.count("/") == 1]
         if len(pickles) != 1:

@@ -77,5 +77,7 @@ def _near(path: Path) -> str:
     near = spelling.nearest(name, here)
     if near is not None:
         return f"did you mean the file `{display.name(str(path.parent / near), 200)}`?"
-    near = spelling.nearest(name.removesuffix(_SUFFIX), presets())
-    return "the presets are: " + ", ".join(presets()) if near is None else f"did you mean the preset `{near}`?"
+    near = spelling.nearest(name.removesuffix(_SUFFIX), [*presets(), *BACKBONES])
+    if near is None:
+        return f"the presets are: {', '.join(presets())}; with pretrained weights: {', '.join(BACKBONES)}"
+    return f"did you mean {'`--from ' if near in BACKBONES else 'the preset `'}{near}`?"

@@ -28,6 +28,8 @@ _LONGEST: Final = 300
 _LONGEST_NOTE: Final = 600
 _BATCH: Final = 64
 _NAMES: Final = {"cpu": "CPU", "lanes": "vector lanes of the CPU", "fma": "fused multiply-add"}
+_NETWORK: Final = "network"
+"""The key of the choice of a network, which is an argument of the command and no option."""
 _SPLITS: Final = ("train", "validation", "test")
 
 
@@ -74,6 +76,8 @@ def choices(run: SavedRun, given: Sequence[tuple[str, str]]) -> list[tuple[str, 
     for key, why in pairs[:_MOST_ROWS]:
         value = _value(values[key]) if key in values else ""
         flag = "--" + key.replace("_", "-") if key.replace("_", "").isalnum() else ""
+        if key == _NETWORK:
+            value, flag = run.record.about.network.name or "", "NET"
         found.append((display.name(key.replace("_", " ")), value, display.name(why, _LONGEST), display.name(flag)))
     return found
 

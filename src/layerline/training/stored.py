@@ -12,7 +12,7 @@ from layerline.files.tensors import FileError
 from layerline.runs import model_file
 from layerline.runs.checkpoint import Checkpoints
 from layerline.runs.folder import is_run
-from layerline.runs.names import CHECKPOINTS, MODEL
+from layerline.runs.names import CHECKPOINTS, FOLDS, MODEL, SEEDS
 from layerline.training.model import Model
 
 if TYPE_CHECKING:
@@ -87,8 +87,17 @@ def _file_of(path: Path) -> Path | None:
         return file
     if is_run(path):
         return None
+    raise _no_model(path)
+
+
+def _no_model(path: Path) -> FileError:
+    """Return the refusal of a path that is neither a model file nor a run: one of the runs in it, if there are any."""
+    if (path / FOLDS).is_file() or (path / SEEDS).is_file():
+        file = next((file for file in sorted(path.glob(f"*/{MODEL}"))), None)
+        one = "" if file is None else f", such as {file.parent}"
+        return FileError(f"{path} contains several runs, each with its own model", f"specify one of them{one}")
     what = f" is a folder without a {MODEL}" if path.is_dir() else ": no such file"
-    raise FileError(f"{path}{what}", "specify a model file or a run folder")
+    return FileError(f"{path}{what}", "specify a model file or a run folder")
 
 
 def _best_so_far(folder: Path, *, not_finite: bool) -> tuple[ModelFile, int]:

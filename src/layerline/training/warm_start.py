@@ -66,7 +66,7 @@ def pretrained_start(found: Pretrained, network: Network) -> Start:
         has, needs = (_shape(shape) for shape in (theirs[key], ours.get(key)))
         raise NetworkError(
             f"{name}: {display.name(network.name)} does not begin with its layers: {key} is {has} there, {needs} here",
-            f"layerline new {found.name} writes its network",
+            f"--from {found.name} classifies by its features; layerline new {found.name} writes its network",
         )
     return _with_head(start, network, theirs.keys())
 

@@ -420,7 +420,8 @@ def _files(archive: Members, members: Iterable[Member], options: ImageOptions, o
         folders, name = _split(member.name)
         place = f"{archive.name}: {display.name(member.name, 100)}"
         if member.kind == "folder":
-            if name:  # not `./`, which `tar -C photos -cf photos.tar .` puts first
+            junk = any(map(is_junk, (*folders, name)))  # __MACOSX/ is no class without images
+            if name and not junk:  # nor is `./`, which `tar -C photos -cf photos.tar .` puts first
                 others.empty.add((*folders, name))
             continue
         kind = _kind(member, folders, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from layerline.network.graph import Network
 
 _SUFFIX: Final = ".cnn"
+_WEIGHT_FILES: Final = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
+"""Suffixes of the files that weights come in."""
 _MEAN: Final = (0.485, 0.456, 0.406)
 _DEVIATION: Final = (0.229, 0.224, 0.225)
 """Of the pixels of ImageNet between 0 and 1, per channel (red, green, blue), as torchvision and timm use them."""
@@ -141,8 +144,20 @@ def names_backbone(word: object) -> bool:
 
 
 def backbone(name: str) -> Backbone:
-    """Return the backbone of that name. Raises UserError with the known names."""
+    """Return the backbone of that name. Raises UserError with the known names, or what to do with a file or run."""
     found = BACKBONES.get(name)
     if found is None:
-        raise UserError(f"{display.name(name)}: unknown backbone", spelling.hint(name, BACKBONES))
+        raise UserError(f"{display.name(name)}: unknown backbone", _instead(name))
     return found
+
+
+def _instead(name: str) -> str:
+    """Return the help for a word that names no backbone."""
+    shown = shlex.quote(display.name(name, 200))
+    if name.lower().endswith(_WEIGHT_FILES):
+        return f"layerline weights add {shown} stores a file's weights under the name of their network"
+    if "/" in name or "\\" in name:
+        return f"--start-from {shown} starts with the weights of a run"
+    near = spelling.nearest(name, BACKBONES)
+    known = ", ".join(f"{one.name} ({one.title})" for one in BACKBONES.values())
+    return f"one of: {known}; omit --from to train from scratch" if near is None else f"did you mean {near}?"
