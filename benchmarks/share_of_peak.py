@@ -1,6 +1,6 @@
 """Networks that nobody tuned the kernels for: their share of the CPU's measured peak, and that of the presets.
 
-    python benchmarks/random_networks.py --data cifar10 mnist --data-dir DIR
+    python benchmarks/share_of_peak.py --data cifar10 mnist --data-dir DIR
 
 Each of ten networks is drawn from a seed: one to four convolutions with kernels of 3 or 5, 6 to 96 filters, BatchNorm
 or not, ReLU, a pool after some, one or two layers after Flat. A share is the multiply-adds of a training epoch by their
@@ -77,7 +77,7 @@ def main() -> None:
     mean = {kind: sum(one["share"] for one in found.values()) / len(found) for kind, found in shares.items()}
     for kind in shares:
         print(f"{kind}: {mean[kind]:.0%} of the peak on average, {least[kind]:.0%} at least")
-    write("random-networks", {"what": "share of the peak", "mean": mean, "least": least, **shares})
+    write("share-of-peak", {"what": "share of the peak", "mean": mean, "least": least, **shares})
 
 
 if __name__ == "__main__":
