@@ -26,6 +26,9 @@ class LlvmPen(LlvmArithmetic):
     _entry: ir.IRBuilder
     """Where variables are allocated."""
     _body: ir.Block
+    _table: Pointer
+    _names: Mapping[str, DType]
+    """The pointers in the table."""
 
     @classmethod
     def module(cls, machine: Machine) -> ir.Module:
@@ -47,6 +50,7 @@ class LlvmPen(LlvmArithmetic):
     ) -> LlvmPen:
         """Begin function `symbol` of (pointers…, scalars…)."""
         pen = cls(machine)
+        pen._names = {}
         kinds = {name: DType.F32 if name in FLOATS else pen.index_type for name in scalars}
         types = [POINTER] * len(pointers) + [TYPES[kind] for kind in kinds.values()]
         pen.inside, pen.function = module, ir.Function(module, ir.FunctionType(ir.VoidType(), types), symbol)
@@ -154,6 +158,26 @@ class LlvmPen(LlvmArithmetic):
         """Assign to a variable."""
         self.builder.store(value.raw, variable.raw)
 
+    # -- pointers in memory ---------------------------------------------------------------------------
+
+    def table(self) -> Pointer:
+        """Write the pointer arguments to memory, and return its address."""
+        table = Pointer(self._entry.alloca(POINTER, size=len(self.pointers)), DType.U8)
+        for k, pointer in enumerate(self.pointers.values()):
+            self.builder.store(pointer.raw, _entry_of(self.builder, table, k))
+        return table
+
+    def open_table(self, table: Pointer, pointers: Mapping[str, DType]) -> None:
+        """Give the pointers of a table their names."""
+        self._table, self._names = table, pointers
+
+    def pointer(self, name: str) -> Pointer:
+        """Return a pointer argument, or one of the table: loaded where the function begins, before any use."""
+        if name in self._names and name not in self.pointers:
+            place = _entry_of(self._entry, self._table, list(self._names).index(name))
+            self.pointers[name] = Pointer(self._entry.load(place, typ=POINTER), self._names[name])
+        return self.pointers[name]
+
     # -- memory ---------------------------------------------------------------------------
 
     def at(self, pointer: Pointer, index: Index | int) -> Pointer:
@@ -242,6 +266,11 @@ class LlvmPen(LlvmArithmetic):
         """Atomically store a shared 64-bit integer (as an exchange: llvmlite's atomic store rejects opaque
         pointers)."""
         self.builder.atomic_rmw("xchg", memory.raw, value.raw, "acq_rel")
+
+
+def _entry_of(builder: ir.IRBuilder, table: Pointer, number: int) -> Any:
+    """Return the address of an entry of a table of pointers."""
+    return builder.gep(table.raw, [ir.Constant(I32, number)], source_etype=POINTER)
 
 
 def _raw(argument: Pointer | Value | Index) -> Any:

@@ -216,11 +216,14 @@ class TrainingPen(ProgramPen):
         """Return the same address with another element type."""
         return Pointer(memory.raw, dtype)
 
-    def fill_zero(self, memory: Pointer, size: int) -> None:
-        """Zero `size` bytes, a multiple of the cache line."""
-        lanes, floats = self.machine.lanes, self.cast_pointer(memory, DType.F32)
-        with self.loop("zero", size // DType.F32.bytes, step=lanes) as i:
-            self.store(self.constant(0.0, lanes), floats, i)
+    @abc.abstractmethod
+    def table(self) -> Pointer:
+        """Write the pointer arguments to memory, in order, and return its address; it is valid until the function
+        ends."""
+
+    @abc.abstractmethod
+    def open_table(self, table: Pointer, pointers: Mapping[str, DType]) -> None:
+        """Give the pointers of a table their names, as if they were arguments; those that are used are loaded once."""
 
     # -- other functions, other threads ---------------------------------------------------------------------------
 
