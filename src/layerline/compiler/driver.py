@@ -279,9 +279,9 @@ class _Train:
             images = _Step.written(pen, program, pen.count("step")).images
             last = pen.smaller(first + program.shard_size, images)
             with pen.loop("group", last, first, program.group) as place:
-                group = (place, pen.smaller(last - place, program.group))
-                own = (pen.pointer(MEMORY), *map(pen.scalar, TICKET))
-                pen.call_like(like, pen.pointer("work"), [*own, *group])
+                count = pen.smaller(last - place, program.group)
+                ticket = map(pen.scalar, TICKET)
+                pen.call_like(like, pen.pointer("work"), [pen.pointer(MEMORY), *ticket, place, count])
             pen.end()
             self._groups = pen.function
         return self._groups
