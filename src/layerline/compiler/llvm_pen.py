@@ -84,12 +84,12 @@ class LlvmPen(LlvmArithmetic):
             b.jump(body)
         else:
             b.branch(b.compare("icmp slt", first_value, last_value), body, end)
-        b.block = body
-        i = b.phi(first_value, before)
-        yield Index(self, i.value)
-        following = b.two("add nsw", i.value, self.literal(step))
-        i.incoming.append((following, b.block))
-        b.branch(b.compare("icmp slt", following, last_value), body, end)
+        with b.within(body):
+            i = b.phi(first_value, before)
+            yield Index(self, i.value)
+            following = b.two("add nsw", i.value, self.literal(step))
+            i.incoming.append((following, b.block))
+            b.branch(b.compare("icmp slt", following, last_value), body, end)
         b.block = end
 
     @contextmanager
@@ -100,18 +100,18 @@ class LlvmPen(LlvmArithmetic):
         first_value = first.whole
         body, end = b.function.block(name), b.function.block(f"{name}_end")
         b.jump(body)
-        b.block = body
-        i = b.phi(first_value, before)
 
         def leave(condition: Value) -> None:
             onward = b.function.block(f"{name}_on")
             b.branch(condition.raw, end, onward)
             b.block = onward
 
-        yield Index(self, i.value), leave
-        following = b.two("add", i.value, self.literal(1))
-        i.incoming.append((following, b.block))
-        b.jump(body)
+        with b.within(body):
+            i = b.phi(first_value, before)
+            yield Index(self, i.value), leave
+            following = b.two("add", i.value, self.literal(1))
+            i.incoming.append((following, b.block))
+            b.jump(body)
         b.block = end
 
     @contextmanager
@@ -120,9 +120,9 @@ class LlvmPen(LlvmArithmetic):
         b = self.builder
         body, end = b.function.block("when"), b.function.block("when_end")
         b.branch(condition.raw, body, end)
-        b.block = body
-        yield
-        b.jump(end)
+        with b.within(body):
+            yield
+            b.jump(end)
         b.block = end
 
     @contextmanager
@@ -133,12 +133,12 @@ class LlvmPen(LlvmArithmetic):
         rest = self.variable(Value(first, DType.I64, 1))  # a phi of 64 bits is no index on a 32-bit machine
         body, end = b.function.block("one"), b.function.block("one_end")
         b.branch(b.compare("icmp ne", first, zero), body, end)
-        b.block = body
-        before = self.read(rest)
-        yield self.as_index(self._intrinsic("cttz", before, (before.raw, whole(None, 1))))
-        after = b.two("and", before.raw, b.two("sub", before.raw, one))
-        self.write(rest, Value(after, DType.I64, 1))
-        b.branch(b.compare("icmp ne", after, zero), body, end)
+        with b.within(body):
+            before = self.read(rest)
+            yield self.as_index(self._intrinsic("cttz", before, (before.raw, whole(None, 1))))
+            after = b.two("and", before.raw, b.two("sub", before.raw, one))
+            self.write(rest, Value(after, DType.I64, 1))
+            b.branch(b.compare("icmp ne", after, zero), body, end)
         b.block = end
 
     def variable(self, initial: Value) -> Variable:

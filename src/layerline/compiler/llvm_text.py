@@ -6,6 +6,8 @@ are texts, too, and pointers are opaque. Blocks are in the order in which they w
 
 from __future__ import annotations
 
+import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, final
 
@@ -117,6 +119,8 @@ class Builder:
     def __init__(self, function: Function, block: Block) -> None:
         """Begin at the end of a block."""
         self.function, self.block = function, block
+        self._known: dict[str, Operand] = {}
+        """The values of `once` that dominate what is written next, by their instructions."""
 
     def do(self, instruction: str) -> None:
         """Append an instruction without a value."""
@@ -130,40 +134,56 @@ class Builder:
         self.block.lines.append(f"  {name} = {instruction}")
         return typ, name
 
+    def once(self, typ: str, instruction: str) -> Operand:
+        """Return the value of an instruction that depends on its operands only; what is known is not computed again."""
+        found = self._known.get(instruction)
+        if found is None:
+            found = self._known[instruction] = self.get(typ, instruction)
+        return found
+
+    @contextmanager
+    def within(self, block: Block) -> Iterator[None]:
+        """Append to a block, and to those begun after it; what is computed there is not known afterwards."""
+        known = len(self._known)
+        self.block = block
+        yield
+        for instruction in list(itertools.islice(reversed(self._known), len(self._known) - known)):
+            del self._known[instruction]
+
     # -- arithmetic ---------------------------------------------------------------------------
 
     def two(self, operation: str, a: Operand, b: Operand) -> Operand:
         """Return an operation of two values of a type."""
-        return self.get(a[0], f"{operation} {a[0]} {a[1]}, {b[1]}")
+        return self.once(a[0], f"{operation} {a[0]} {a[1]}, {b[1]}")
 
     def compare(self, how: str, a: Operand, b: Operand) -> Operand:
         """Return a comparison: `icmp slt`, `fcmp ogt`, …"""
         typ = a[0]
         truth = f"{typ[: typ.index('x')]}x i1>" if typ[0] == "<" else "i1"
-        return self.get(truth, f"{how} {typ} {a[1]}, {b[1]}")
+        return self.once(truth, f"{how} {typ} {a[1]}, {b[1]}")
 
     def select(self, condition: Operand, then: Operand, otherwise: Operand) -> Operand:
         """Return one of two values."""
         typ = then[0]
-        return self.get(typ, f"select {condition[0]} {condition[1]}, {typ} {then[1]}, {typ} {otherwise[1]}")
+        return self.once(typ, f"select {condition[0]} {condition[1]}, {typ} {then[1]}, {typ} {otherwise[1]}")
 
     def cast(self, how: str, value: Operand, typ: str) -> Operand:
         """Return a value as another type."""
-        return value if value[0] == typ else self.get(typ, f"{how} {value[0]} {value[1]} to {typ}")
+        return value if value[0] == typ else self.once(typ, f"{how} {value[0]} {value[1]} to {typ}")
 
     # -- lanes ---------------------------------------------------------------------------
 
     def insert(self, vector: Operand, one: Operand, lane: int) -> Operand:
         """Return a vector with another value in a lane."""
-        return self.get(vector[0], f"insertelement {vector[0]} {vector[1]}, {one[0]} {one[1]}, i32 {lane}")
+        return self.once(vector[0], f"insertelement {vector[0]} {vector[1]}, {one[0]} {one[1]}, i32 {lane}")
 
     def extract(self, typ: str, vector: Operand, lane: Operand) -> Operand:
         """Return the value in a lane."""
-        return self.get(typ, f"extractelement {vector[0]} {vector[1]}, {lane[0]} {lane[1]}")
+        return self.once(typ, f"extractelement {vector[0]} {vector[1]}, {lane[0]} {lane[1]}")
 
     def shuffle(self, typ: str, a: Operand, b: Operand, lanes: Operand) -> Operand:
         """Return some lanes of two vectors."""
-        return self.get(typ, f"shufflevector {a[0]} {a[1]}, {b[0]} {b[1]}, {lanes[0]} {lanes[1]}")
+        return self.once(typ, f"shufflevector {a[0]} {a[1]}, {b[0]} {b[1]}, {lanes[0]} {lanes[1]}")
 
     # -- memory ---------------------------------------------------------------------------
 
@@ -177,7 +197,7 @@ class Builder:
 
     def advance(self, typ: str, address: Operand, count: Operand) -> Operand:
         """Return the address of an element of a type, by number."""
-        return self.get(POINTER, f"getelementptr {typ}, ptr {address[1]}, {count[0]} {count[1]}")
+        return self.once(POINTER, f"getelementptr {typ}, ptr {address[1]}, {count[0]} {count[1]}")
 
     # -- control ---------------------------------------------------------------------------
 
