@@ -199,6 +199,10 @@ class Builder:
         """Return the address of an element of a type, by number."""
         return self.once(POINTER, f"getelementptr {typ}, ptr {address[1]}, {count[0]} {count[1]}")
 
+    def frozen(self, value: Operand) -> Operand:
+        """Return the same value; LLVM does not look into how it was computed."""
+        return self.once(value[0], f"freeze {value[0]} {value[1]}")
+
     # -- control ---------------------------------------------------------------------------
 
     def phi(self, value: Operand, before: Block) -> Phi:

@@ -164,10 +164,9 @@ def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
     place, stride, base = pen.index(0), pen.index(0), 0
     for block in columns.blocks:
         k, lane = divmod(o + -block.first, block.width)
-        here = k * (columns.taps * block.width) + lane + base
+        here, width = k * (columns.taps * block.width) + lane + base, pen.index(block.width)
         later = o > block.first - 1
-        place = pen.chosen(later, here, place)
-        stride = pen.chosen(later, pen.index(block.width), stride)
+        place, stride = (pen.chosen(later, here, place), pen.chosen(later, width, stride)) if base else (here, width)
         base += block.count * block.width * columns.taps
     length = columns.length
     first = place + run * length * stride + group * columns.group_size
