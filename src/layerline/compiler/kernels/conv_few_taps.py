@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerline.compiler.layout import BlockLayout
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer, Value, Variable
+    from layerline.compiler.values import Index, Value, Variable
 
 GAIN: Final = 0.75
 """Maximum ratio of multiply-adds to ConvFilters' vector operations, since dw must be transposed."""
