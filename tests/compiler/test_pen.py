@@ -414,7 +414,7 @@ CALLED: Final = {"call_address"}
 """What machine code calls is Python's: `test_a_function_of_the_caller_gets_its_number`."""
 CLOCK: Final = {"ticks"}
 """What it reads is no function of its arguments: `test_the_clock_advances`."""
-INTEGERS: Final = {"literal", "integer", "compared", "index_type"}
+INTEGERS: Final = {"literal", "integer", "compared"}
 """What Index is made of."""
 
 

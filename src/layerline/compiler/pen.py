@@ -34,6 +34,8 @@ class Pen(Arithmetic):
     def __init__(self, machine: Machine) -> None:
         """Begin a function for a machine; the caller adds its arguments."""
         self.machine = machine
+        self.index_type = DType.I64 if machine.index_bits == DType.I64.bytes * 8 else DType.I32
+        """The type of an index in memory and as an argument."""
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Value] = {}
 
@@ -54,11 +56,6 @@ class Pen(Arithmetic):
     def index(self, constant: int) -> Index:
         """Return a constant as an index expression."""
         return Index(self, None, constant)
-
-    @property
-    def index_type(self) -> DType:
-        """Return the type of an index in memory and as an argument."""
-        return DType.I64 if self.machine.index_bits == DType.I64.bytes * 8 else DType.I32
 
     def as_index(self, value: Value) -> Index:
         """Return an integer value as an index expression."""
