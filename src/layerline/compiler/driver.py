@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
+from layerline.compiler.calls import PLACES, PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
 from layerline.compiler.dtype import DType
+from layerline.compiler.equal_phases import kinds
 from layerline.compiler.kernel import Over
 from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.pen import TrainingPen
@@ -142,11 +143,12 @@ class _Ticket:
     in function size. As a single function, the 41 phases of resnet20 took 0.75 s of 1.3 s.
     """
 
-    def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, driver: _Train, moving: Sequence[Buffer], more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
-        self.pen = driver.begin(name, {MEMORY: DType.U8}, (*TICKET, *more))
+        self.moving = moving
+        self.pen = driver.begin(name, {MEMORY: DType.U8, PLACES: DType.I64}, (*TICKET, *more))
         self.pen.open_table(self.pen.pointer(MEMORY), driver.pointers)
-        self.calls = Calls(self.pen, driver.schedule, driver.kernels)
+        self.calls = Calls(self.pen, driver.schedule, driver.kernels, moving)
 
     @functools.cached_property
     def step(self) -> _Step:
@@ -179,7 +181,7 @@ class _Ticket:
             write(self, items, at)
             return
         for first in range(0, len(items), PIECE):
-            piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
+            piece = _Ticket(f"{self.name}_{what}{first}", self.driver, self.moving, tuple(at))
             write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
             piece.pen.end()
             self.pen.call(piece.pen.function, [*self._own, *at.values()])
@@ -187,24 +189,24 @@ class _Ticket:
     @property
     def _own(self) -> list[Pointer | Value]:
         """Return the arguments that every function of a phase has."""
-        return [self.pen.pointer(MEMORY), *map(self.pen.scalar, TICKET)]
+        return [self.pen.pointer(MEMORY), self.pen.pointer(PLACES), *map(self.pen.scalar, TICKET)]
 
     def _shard(self, ops: Sequence[Op]) -> None:
         """Write one shard's work in the phase: clear its sums, then process its images group by group."""
         sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == Per.SHARD))
         self._in_pieces("clear", sums, {}, lambda piece, some, _: piece._clear(some))
-        way = _Ticket(f"{self.name}_way", self.driver, GROUP)
+        way = _Ticket(f"{self.name}_way", self.driver, self.moving, GROUP)
         way._in_pieces("part", ops, {name: way.pen.count(name) for name in GROUP}, _Ticket._way)
         way.pen.end()
-        memory, *scalars = self._own
+        memory, places, *scalars = self._own
         groups = self.driver.groups(way.pen.function)
-        self.pen.call(groups, [memory, self.pen.address_of(way.pen.function), *scalars])
+        self.pen.call(groups, [memory, places, self.pen.address_of(way.pen.function), *scalars])
 
     def _clear(self, sums: Sequence[Buffer]) -> None:
         """Zero a shard's sums."""
         for buffer in sums:
             size = item_bytes(buffer)
-            place = self.schedule.in_arena[buffer] + self.pen.count("ticket") * size
+            place = self.calls.offset(buffer) + self.pen.count("ticket") * size
             self.pen.call(self.driver.clear, [self.pen.at(self.pen.pointer("arena"), place), self.pen.index(size)])
 
     def _way(self, ops: Sequence[Op], at: dict[str, Index]) -> None:
@@ -274,14 +276,15 @@ class _Train:
         Outside of the loop, LLVM has no addresses to reduce in the 44 functions of resnet20 that it calls.
         """
         if self._groups is None:
-            pen, program = self.begin("groups", {MEMORY: DType.U8, "work": DType.U8}, TICKET), self.program
+            pointers, program = {MEMORY: DType.U8, PLACES: DType.I64, "work": DType.U8}, self.program
+            pen = self.begin("groups", pointers, TICKET)
             first = pen.count("ticket") * program.shard_size
             images = _Step.written(pen, program, pen.count("step")).images
             last = pen.smaller(first + program.shard_size, images)
             with pen.loop("group", last, first, program.group) as place:
                 count = pen.smaller(last - place, program.group)
-                ticket = map(pen.scalar, TICKET)
-                pen.call_like(like, pen.pointer("work"), [pen.pointer(MEMORY), *ticket, place, count])
+                pointers, ticket = map(pen.pointer, (MEMORY, PLACES)), map(pen.scalar, TICKET)
+                pen.call_like(like, pen.pointer("work"), [*pointers, *ticket, place, count])
             pen.end()
             self._groups = pen.function
         return self._groups
@@ -289,16 +292,34 @@ class _Train:
     def write(self) -> None:
         """Write the phase functions and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, self.pen.index_type))
-        works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
-        share = write_share(self.new, works[0], self.pointers)
-        memory = pen.table()
+        memory, works = pen.table(), self._works()
+        share = write_share(self.new, works[0][0], self.pointers)
         with pen.repeat("step", pen.count("first")) as (number, leave):
             leave(number >= pen.as_index(pen.atomic_load(word(pen, "end"))))
             step = _Step.written(pen, self.program, number)
-            for phase, work in zip(self.schedule.phases, works, strict=True):
+            for phase, (work, places) in zip(self.schedule.phases, works, strict=True):
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
                 first, tickets = pen.read(end), step.shards if phase.over is Over.IMAGES else pen.index(slices)
                 pen.write(end, pen.as_value(pen.as_index(first) + tickets, pen.index_type))
                 scalars = (pen.scalar("total"), step.number, first, pen.read(end))
-                pen.call(share, [memory, pen.address_of(work), *scalars, pen.scalar("thread"), pen.scalar("threads")])
+                pen.call(
+                    share,
+                    [
+                        memory,
+                        places or memory,
+                        pen.address_of(work),
+                        *scalars,
+                        pen.scalar("thread"),
+                        pen.scalar("threads"),
+                    ],
+                )
         pen.end()
+
+    def _works(self) -> list[tuple[Function, Pointer | None]]:
+        """Write the functions of the phases; return each phase's, and the places that it is for, if it has several."""
+        works: dict[int, tuple[Function, Pointer | None]] = {}
+        for kind in kinds(self.schedule):
+            function = _Ticket(f"phase{min(kind.places)}", self, kind.moving).write(kind.model)
+            for number, places in kind.places.items():
+                works[number] = function, self.pen.numbers(places) if places else None
+        return [work for _, work in sorted(works.items())]

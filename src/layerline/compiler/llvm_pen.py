@@ -176,6 +176,10 @@ class LlvmPen(LlvmArithmetic):
             self.pointers[name] = Pointer(self._entry.load(POINTER, place), self._names[name])
         return self.pointers[name]
 
+    def numbers(self, numbers: Sequence[int]) -> Pointer:
+        """Return the address of constant 64-bit integers."""
+        return Pointer(self.inside.numbers(numbers), DType.I64)
+
     # -- memory ---------------------------------------------------------------------------
 
     def at(self, pointer: Pointer, index: Index | int) -> Pointer:

@@ -94,6 +94,7 @@ class Module:
         """Begin a module for a machine."""
         self.triple = triple
         self.functions: dict[str, Function] = {}
+        self._numbers: list[str] = []
 
     def add(self, name: str, result: str, arguments: Sequence[Operand]) -> Function:
         """Begin a function. Raises ValueError if there is one of this name."""
@@ -106,10 +107,16 @@ class Module:
         """Return an intrinsic."""
         return self.functions.get(name) or self.add(name, result, [(typ, "") for typ in types])
 
+    def numbers(self, numbers: Sequence[int]) -> Operand:
+        """Return the address of constant i64 integers."""
+        name, listed = f'@"numbers{len(self._numbers)}"', ", ".join([f"i64 {number}" for number in numbers])
+        self._numbers.append(f"{name} = internal constant [{len(numbers)} x i64] [{listed}]")
+        return POINTER, name
+
     def __str__(self) -> str:
         """Return the text."""
         texts = ["\n".join(function.lines()) for function in self.functions.values()]
-        return "\n\n".join([f'target triple = "{self.triple}"', *texts, ""])
+        return "\n\n".join([f'target triple = "{self.triple}"', *self._numbers, *texts, ""])
 
 
 @final

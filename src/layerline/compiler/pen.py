@@ -222,6 +222,10 @@ class TrainingPen(ProgramPen):
     def open_table(self, table: Pointer, pointers: Mapping[str, DType]) -> None:
         """Give the pointers of a table their names, as if they were arguments; those that are used are loaded once."""
 
+    @abc.abstractmethod
+    def numbers(self, numbers: Sequence[int]) -> Pointer:
+        """Return the address of constant 64-bit integers, which are part of the code."""
+
     # -- other functions, other threads ---------------------------------------------------------------------------
 
     @abc.abstractmethod

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from layerline.compiler.calls import PLACES
 from layerline.compiler.dtype import DType
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def write_share(new: Callable[..., TrainingPen], like: Function, pointers: Mappi
     pointers: those of the table that it is given.
     """
     scalars = ("total", "step", "first_ticket", "end_ticket", "thread", "threads")
-    pen = new("share", {MEMORY: DType.U8, "work": DType.U8}, scalars, alone=False)
+    pen = new("share", {MEMORY: DType.U8, PLACES: DType.I64, "work": DType.U8}, scalars, alone=False)
     pen.make_internal()
     pen.open_table(pen.pointer(MEMORY), pointers)
     thread, threads = pen.count("thread"), pen.count("threads")
@@ -72,7 +73,8 @@ def _draw_tickets(pen: TrainingPen, like: Function, part: Index) -> None:
         ticket = pen.larger(pen.as_index(last_drawn), start)
         leave(ticket >= stop)
         with pen.when(pen.atomic_claim(_word_of(pen, "drawn", part), last_drawn, pen.as_value(ticket + 1))):
-            arguments = (pen.pointer(MEMORY), pen.scalar("total"), pen.scalar("step"), ticket - first)
+            pointers = (pen.pointer(MEMORY), pen.pointer(PLACES))
+            arguments = (*pointers, pen.scalar("total"), pen.scalar("step"), ticket - first)
             pen.call_like(like, pen.pointer("work"), arguments)
             pen.atomic_add(_word_of(pen, "finished", pen.count("thread")), 1)
 
