@@ -7,8 +7,11 @@ from preset_shapes import SHAPES
 
 from layerline.compiler.compilation import plan
 from layerline.compiler.equal_phases import kinds
+from layerline.compiler.kernel import Over
+from layerline.compiler.kernels.sum import Sum
 from layerline.compiler.machine import named
-from layerline.compiler.program import Buffer, Per, Schedule
+from layerline.compiler.plane import Plane, capacity
+from layerline.compiler.program import Buffer, Op, Per, Phase, Program, Schedule
 from layerline.compiler.task import task_of
 from layerline.network.source import presets, read
 from layerline.recipe import Recipe
@@ -45,6 +48,21 @@ def test_the_model_with_a_phase_s_places_is_that_phase(preset: str) -> None:
                     memory, place = where(schedule, written)
                     assert where(schedule, own) == (memory, moved.get(written, place))
                     assert (own.per, own.size, own.dtype) == (written.per, written.size, written.dtype)
+
+
+def test_phases_with_other_memory_are_others() -> None:
+    """Addresses are told apart by number alone: neither a buffer that is two arguments of a call in one phase only, nor
+    one that is in the scratch memory in one phase only, may be one of those."""
+    plane = Plane(16, 2, 2)
+    calls = {"abc": "arena", "dde": "arena", "fgh": "scratch", "ijk": "arena"}
+    named_so = {n: Buffer(n, capacity(plane.size), Per.IMAGE, plane=plane) for names in calls for n in names}
+    ops = [Op(Sum(plane, plane, plane), tuple(named_so[n] for n in names)) for names in calls]
+    places = {memory: {named_so[n]: 64 * ord(n) for c, kept in calls.items() if kept == memory for n in c}
+              for memory in ("arena", "scratch")}  # fmt: skip
+    program = Program(tuple(ops), (), training=True, batch_size=4, shard_size=4, group=1)
+    phases = tuple(Phase((op,), Over.IMAGES) for op in ops)
+    found = kinds(Schedule(program, phases, places["arena"], places["scratch"], 0, 0))
+    assert [sorted(kind.places) for kind in found] == [[0, 3], [1], [2]]
 
 
 def test_layers_of_a_shape_share_their_phases() -> None:

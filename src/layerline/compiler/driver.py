@@ -283,8 +283,8 @@ class _Train:
             last = pen.smaller(first + program.shard_size, images)
             with pen.loop("group", last, first, program.group) as place:
                 count = pen.smaller(last - place, program.group)
-                pointers, ticket = map(pen.pointer, (MEMORY, PLACES)), map(pen.scalar, TICKET)
-                pen.call_like(like, pen.pointer("work"), [*pointers, *ticket, place, count])
+                own, ticket = map(pen.pointer, (MEMORY, PLACES)), map(pen.scalar, TICKET)
+                pen.call_like(like, pen.pointer("work"), [*own, *ticket, place, count])
             pen.end()
             self._groups = pen.function
         return self._groups
