@@ -51,17 +51,19 @@ def test_the_model_with_a_phase_s_places_is_that_phase(preset: str) -> None:
 
 
 def test_phases_with_other_memory_are_others() -> None:
-    """Addresses are told apart by number alone: neither a buffer that is two arguments of a call in one phase only, nor
-    one that is in the scratch memory in one phase only, may be one of those."""
+    """Addresses are told apart by number alone: neither a phase whose calls share other arguments, nor one whose
+    buffers are in the scratch memory, may be one of those."""
     plane = Plane(16, 2, 2)
-    calls = {"abc": "arena", "dde": "arena", "fgh": "scratch", "ijk": "arena"}
-    named_so = {n: Buffer(n, capacity(plane.size), Per.IMAGE, plane=plane) for names in calls for n in names}
-    ops = [Op(Sum(plane, plane, plane), tuple(named_so[n] for n in names)) for names in calls]
-    places = {memory: {named_so[n]: 64 * ord(n) for c, kept in calls.items() if kept == memory for n in c}
-              for memory in ("arena", "scratch")}  # fmt: skip
-    program = Program(tuple(ops), (), training=True, batch_size=4, shard_size=4, group=1)
-    phases = tuple(Phase((op,), Over.IMAGES) for op in ops)
-    found = kinds(Schedule(program, phases, places["arena"], places["scratch"], 0, 0))
+    calls = {"abc abd": "arena", "efg feh": "arena", "ijk ijl": "scratch", "mno mnp": "arena"}
+    buffers = {n: Buffer(n, capacity(plane.size), Per.IMAGE, plane=plane) for n in "abcdefghijklmnop"}
+    places: dict[str, dict[Buffer, int]] = {"arena": {}, "scratch": {}}
+    phases = []
+    for names, memory in calls.items():
+        ops = [Op(Sum(plane, plane, plane), tuple(buffers[n] for n in call)) for call in names.split()]
+        places[memory].update({b: 64 * ord(b.name) for op in ops for b in op.buffers})
+        phases.append(Phase(tuple(ops), Over.IMAGES))
+    program = Program(tuple(op for phase in phases for op in phase.ops), (), True, 4, 4, 1)
+    found = kinds(Schedule(program, tuple(phases), places["arena"], places["scratch"], 0, 0))
     assert [sorted(kind.places) for kind in found] == [[0, 3], [1], [2]]
 
 
