@@ -10,7 +10,7 @@ import pytest
 from layerline.compiler import jit
 from layerline.compiler.dtype import DType
 from layerline.compiler.llvm_pen import LlvmPen
-from layerline.compiler.llvm_text import Module
+from layerline.compiler.llvm_text import IrModule
 from layerline.compiler.machine import host
 
 
@@ -52,7 +52,7 @@ def test_constants_have_their_bits(lanes: int) -> None:
 
 def test_two_functions_of_a_name_are_refused() -> None:
     """LLVM would rename one of them, or refuse the text."""
-    module = Module("x86_64-unknown-linux-gnu")
+    module = IrModule("x86_64-unknown-linux-gnu")
     module.add("f", "void", ())
     with pytest.raises(ValueError, match="two functions f"):
         module.add("f", "void", ())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Kind:
+class EqualPhases:
     """Phases that are one function."""
 
     model: Phase
@@ -29,7 +29,7 @@ class Kind:
     """The number of each phase, and its places of the moving buffers, in bytes."""
 
 
-def kinds(schedule: Schedule) -> list[Kind]:
+def kinds(schedule: Schedule) -> list[EqualPhases]:
     """Return the kinds of a Schedule's phases, in the order of their models."""
     alike: dict[Hashable, list[int]] = {}
     for number, phase in enumerate(schedule.phases):
@@ -37,11 +37,11 @@ def kinds(schedule: Schedule) -> list[Kind]:
     return [_kind(schedule, numbers) for numbers in alike.values()]
 
 
-def _kind(schedule: Schedule, numbers: Sequence[int]) -> Kind:
+def _kind(schedule: Schedule, numbers: Sequence[int]) -> EqualPhases:
     every = {number: _buffers(schedule.phases[number]) for number in numbers}
     places = {number: [_place(schedule, buffer) for buffer in buffers] for number, buffers in every.items()}
     moving = [k for k, found in enumerate(zip(*places.values(), strict=True)) if len(set(found)) > 1]
-    return Kind(
+    return EqualPhases(
         schedule.phases[numbers[0]],
         tuple(every[numbers[0]][k] for k in moving),
         {number: tuple(found[k] for k in moving) for number, found in places.items()},

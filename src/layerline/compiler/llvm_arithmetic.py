@@ -14,7 +14,7 @@ from layerline.compiler.values import Value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerline.compiler.llvm_text import Builder, Module, Operand
+    from layerline.compiler.llvm_text import IrBuilder, IrModule, Operand
     from layerline.compiler.values import Index
 
 FLOATING: Final = (DType.F32, DType.F64)
@@ -25,8 +25,8 @@ _COMPARED: Final = {"<": "icmp slt", ">": "icmp sgt", ">=": "icmp sge", "==": "i
 class LlvmArithmetic(TrainingPen):
     """Half of LlvmPen: the operations on values. Abstract."""
 
-    inside: Module
-    builder: Builder
+    inside: IrModule
+    builder: IrBuilder
 
     # -- integers ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.llvm_arithmetic import LlvmArithmetic
-from layerline.compiler.llvm_text import POINTER, VOID, Builder, Module
+from layerline.compiler.llvm_text import POINTER, VOID, IrBuilder, IrModule
 from layerline.compiler.llvm_values import TYPES, vector_type, whole
 from layerline.compiler.pen import FLOATS, Function
 from layerline.compiler.values import Index, Pointer, Value, Variable
@@ -15,7 +15,7 @@ from layerline.compiler.values import Index, Pointer, Value, Variable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from layerline.compiler.llvm_text import Block, Operand
+    from layerline.compiler.llvm_text import IrBlock, Operand
     from layerline.compiler.machine import Machine
 
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 class LlvmPen(LlvmArithmetic):
     """Writes one function of a module."""
 
-    _entry: Builder
+    _entry: IrBuilder
     """Where variables are allocated."""
-    _body: Block
+    _body: IrBlock
     _table: Pointer
     _names: Mapping[str, DType]
     """The pointers in the table."""
 
     @classmethod
-    def module(cls, machine: Machine) -> Module:
+    def module(cls, machine: Machine) -> IrModule:
         """Return an empty module."""
-        return Module(machine.triple)
+        return IrModule(machine.triple)
 
     @classmethod
     def begin(
         cls,
-        module: Module,
+        module: IrModule,
         machine: Machine,
         symbol: str,
         pointers: Mapping[str, DType],
@@ -54,9 +54,9 @@ class LlvmPen(LlvmArithmetic):
         numbers = [(TYPES[kind], f"%{name}.number") for name, kind in kinds.items()]
         pen.inside, pen.function = module, module.add(symbol, VOID, [*arguments, *numbers])
         pen.function.alone = alone
-        pen._entry = Builder(pen.function, pen.function.block("entry"))
+        pen._entry = IrBuilder(pen.function, pen.function.block("entry"))
         pen._body = pen.function.block("body")
-        pen.builder = Builder(pen.function, pen._body)
+        pen.builder = IrBuilder(pen.function, pen._body)
         for argument, (name, dtype) in zip(arguments, pointers.items(), strict=True):
             pen.pointers[name] = Pointer(argument, dtype)
         for argument, (name, kind) in zip(numbers, kinds.items(), strict=True):
@@ -272,7 +272,7 @@ class LlvmPen(LlvmArithmetic):
         self.builder.get("i64", f"atomicrmw xchg ptr {memory.raw[1]}, i64 {value.raw[1]} acq_rel")
 
 
-def _entry_of(builder: Builder, table: Pointer, number: int) -> Operand:
+def _entry_of(builder: IrBuilder, table: Pointer, number: int) -> Operand:
     """Return the address of an entry of a table of pointers."""
     return builder.advance(POINTER, table.raw, whole(DType.I32, number))
 

@@ -26,7 +26,7 @@ class Phi:
     """A value that depends on the block that control comes from."""
 
     value: Operand
-    incoming: list[tuple[Operand, Block]]
+    incoming: list[tuple[Operand, IrBlock]]
 
     def __str__(self) -> str:
         """Return the instruction."""
@@ -35,7 +35,7 @@ class Phi:
 
 
 @dataclass(eq=False, slots=True)
-class Block:
+class IrBlock:
     """Instructions without a branch, except at the end."""
 
     label: str
@@ -43,7 +43,7 @@ class Block:
 
 
 @final
-class Function:
+class IrFunction:
     """A function that is written, or, without blocks, one that is only declared."""
 
     def __init__(self, name: str, result: str, arguments: Sequence[Operand]) -> None:
@@ -52,7 +52,7 @@ class Function:
         self.internal = False
         self.alone = False
         """Whether the memory of each pointer is only accessed through it."""
-        self.blocks: list[Block] = []
+        self.blocks: list[IrBlock] = []
         self._names = 0
 
     @property
@@ -60,10 +60,10 @@ class Function:
         """Return its address."""
         return POINTER, f'@"{self.name}"'
 
-    def block(self, name: str) -> Block:
+    def block(self, name: str) -> IrBlock:
         """Append an empty block."""
         self._names += 1
-        self.blocks.append(Block(f"{name}.{self._names}"))
+        self.blocks.append(IrBlock(f"{name}.{self._names}"))
         return self.blocks[-1]
 
     def value(self) -> str:
@@ -87,23 +87,23 @@ class Function:
 
 
 @final
-class Module:
+class IrModule:
     """Functions by name, in the order in which they were begun."""
 
     def __init__(self, triple: str) -> None:
         """Begin a module for a machine."""
         self.triple = triple
-        self.functions: dict[str, Function] = {}
+        self.functions: dict[str, IrFunction] = {}
         self._numbers: list[str] = []
 
-    def add(self, name: str, result: str, arguments: Sequence[Operand]) -> Function:
+    def add(self, name: str, result: str, arguments: Sequence[Operand]) -> IrFunction:
         """Begin a function. Raises ValueError if there is one of this name."""
         if name in self.functions:
             raise ValueError(f"there are two functions {name}")
-        self.functions[name] = Function(name, result, arguments)
+        self.functions[name] = IrFunction(name, result, arguments)
         return self.functions[name]
 
-    def declared(self, name: str, result: str, types: Sequence[str]) -> Function:
+    def declared(self, name: str, result: str, types: Sequence[str]) -> IrFunction:
         """Return an intrinsic."""
         return self.functions.get(name) or self.add(name, result, [(typ, "") for typ in types])
 
@@ -120,10 +120,10 @@ class Module:
 
 
 @final
-class Builder:
+class IrBuilder:
     """Appends instructions to a block of a function, and returns their values."""
 
-    def __init__(self, function: Function, block: Block) -> None:
+    def __init__(self, function: IrFunction, block: IrBlock) -> None:
         """Begin at the end of a block."""
         self.function, self.block = function, block
         self._known: dict[str, Operand] = {}
@@ -149,7 +149,7 @@ class Builder:
         return found
 
     @contextmanager
-    def within(self, block: Block) -> Iterator[None]:
+    def within(self, block: IrBlock) -> Iterator[None]:
         """Append to a block, and to those begun after it; what is computed there is not known afterwards."""
         known = len(self._known)
         self.block = block
@@ -212,17 +212,17 @@ class Builder:
 
     # -- control ---------------------------------------------------------------------------
 
-    def phi(self, value: Operand, before: Block) -> Phi:
+    def phi(self, value: Operand, before: IrBlock) -> Phi:
         """Begin a value that is `value` if control comes from the block `before`."""
         phi = Phi((value[0], self.function.value()), [(value, before)])
         self.block.lines.append(phi)
         return phi
 
-    def jump(self, to: Block) -> None:
+    def jump(self, to: IrBlock) -> None:
         """Go to a block."""
         self.do(f"br label %{to.label}")
 
-    def branch(self, condition: Operand, then: Block, otherwise: Block) -> None:
+    def branch(self, condition: Operand, then: IrBlock, otherwise: IrBlock) -> None:
         """Go to one of two blocks."""
         self.do(f"br i1 {condition[1]}, label %{then.label}, label %{otherwise.label}")
 
