@@ -13,6 +13,7 @@ from pathlib import Path
 from conditions import write
 
 import layerline
+from layerline.compiler.machine import named
 from layerline.engines.bench import bench
 from layerline.recipe import Recipe
 
@@ -27,18 +28,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--images", type=int, help="images per epoch [all]")
+    parser.add_argument("--cpu", help="hold both sides to its instructions, such as x86-64-v3 for AVX2")
     options = parser.parse_args()
     data = layerline.load_data(options.data, data_dir=options.data_dir, validation="none")
     network = layerline.read(options.network, data)
     recipe = Recipe(batch_size=options.batch_size, momentum=0.0, learning_rate=0.01)
     measure = {"images": options.images, "pairs": options.pairs, "against_torch": True, "say": print}
-    found = bench(network, data, recipe, options.threads, **measure)
+    machine = named(options.cpu) if options.cpu else None
+    found = bench(network, data, recipe, options.threads, machine=machine, **measure)
     for name, loss in found.differing.items():
         print(f"the loss of torch {name} is {loss:.4f}, ours is {found.loss:.4f}")
     what = f"one training epoch, {options.network} on {data.name}, batch {options.batch_size}"
-    write(
-        f"epoch-{Path(options.network).stem}-{data.name}-{options.threads}-threads", {"what": what, **found.as_dict()}
-    )
+    name = f"epoch-{Path(options.network).stem}-{data.name}-{options.threads}-threads"
+    write(f"{name}-{options.cpu}" if options.cpu else name, {"what": what, **found.as_dict()})
 
 
 if __name__ == "__main__":

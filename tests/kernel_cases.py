@@ -38,6 +38,7 @@ from layerline.compiler.kernels.concatenation import Concatenate, ConcatenateBac
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import AcrossTile, ConvAcross
 from layerline.compiler.kernels.conv_few_taps import ConvFewTaps
+from layerline.compiler.kernels.conv_filters_across import ConvFiltersAcross
 from layerline.compiler.kernels.conv_formula import Convolution, ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput, filters_tile, input_tile
 from layerline.compiler.kernels.conv_pooled import ConvPooledFilters, ConvPooledInput, compared, patch_tile
@@ -148,6 +149,9 @@ X: Final = Plane(3, 7, 6, 1, 1, 2, 1)
 STRIDED: Final = ConvShape(X, 22, (3, 2), (2, 1), (1, 2), (1, 1), (4, 6))
 GROUPED: Final = ConvShape(Plane(6, 6, 5, 1, 1, 1, 1), 8, (3, 3), (1, 1), (1, 1), (1, 1), (6, 5), groups=2)
 GRAY: Final = ConvShape(Plane(1, 6, 9, 1, 1, 1, 1), 5, (3, 3), (1, 1), (1, 1), (1, 1), (6, 9))
+SPARSE: Final = ConvShape(Plane(1, 13, 14, 1, 1, 1, 1), 22, (3, 2), (2, 1), (1, 2), (1, 0), (7, 13))
+"""Strides, dilation, more filters than lanes."""
+LONG: Final = ConvShape(Plane(1, 3, 47, 0, 1, 1, 1), 9, (2, 4), (1, 2), (1, 1), (0, 1), (3, 23))
 DEEP: Final = ConvShape(Plane(5, 6, 7, 1, 1, 1, 1), 5, (3, 2), (2, 1), (1, 2), (1, 1), (3, 7), groups=5)
 UNEVEN: Final = ConvShape(Plane(19, 8, 9, 0, 1, 3, 2), 21, (3, 3), (1, 1), (1, 1), (0, 1), (6, 9))
 """Neither the tiles nor the vectors of channels and filters are full."""
@@ -186,22 +190,38 @@ def forward(shape: ConvShape, machine: Machine, y: Plane, **what: Any) -> ConvFo
     return ConvForward(Convolution(shape, y, **what), tile)
 
 
-def across(machine: Machine) -> ConvAcross:
+def across(machine: Machine, places: int | None = None) -> ConvAcross:
     """Return a convolution with columns in the lanes, a window of two of them a value."""
     plain = forward(GRAY, machine, Plane(5, 3, 4, 1, 1, 1, 1), activation=ReLUFunction(), pool=(2, 2), places=True)
     lanes = machine.lanes_for(8)
-    return ConvAcross(plain.conv, plain.columns, AcrossTile(2, 1, 8 // lanes, lanes))
+    return ConvAcross(plain.conv, plain.columns, AcrossTile(2, 1, 8 // lanes, lanes), places)
 
 
 def convolved(k: Any, _: Machine) -> dict[str, Lies]:
     """Return where a bias lies, and the places of a pool."""
-    return {"b": listed(k.conv.shape.filters), "at": image(k.conv.y.inside, IMAGES)}
+    at = image(k.conv.y.inside, IMAGES)
+    if getattr(k, "places", None):
+        at = by_filter(k.conv.y, k.places)
+    return {"b": listed(k.conv.shape.filters), "at": at}
+
+
+def by_filter(windows: Plane, across: int) -> Strided:
+    """Return where positions lie filter by filter, in rows of `across`."""
+    shape = (IMAGES, windows.channels, windows.height, windows.width)
+    item = capacity(windows.channels * windows.height * across)
+    return Strided(shape, (item, windows.height * across, across, 1), IMAGES * item)
 
 
 def filters(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie as rows of taps, and the places of a pool."""
     found: dict[str, Lies] = dict.fromkeys(("w", "dw"), Packed(k.shape.rows(machine), k.shape.weights))
     return {**found, "at": image(k.dy.inside, IMAGES)}
+
+
+def filters_behind_windows(k: Any, machine: Machine) -> dict[str, Lies]:
+    """Return where filters lie, and the places of a pool, maybe filter by filter."""
+    found = filters(k, machine)
+    return {**found, "at": by_filter(k.dy, k.across)} if k.planar else found
 
 
 def tiles(shape: ConvShape) -> Winograd:
@@ -254,6 +274,14 @@ def pooled_filters(shape: ConvShape, dy: Plane, window: tuple[int, int], *, owne
         lambda m: ConvPooledFilters(shape, dy, window, patch_tile(shape, m), compared(shape, m), owned),
         define.conv_filters, 2 + 2 * dy.height * dy.width, filters, a_third_zero(shape, dy, window),
     )  # fmt: skip
+
+
+def filters_across_of(
+    shape: ConvShape, window: tuple[int, int], machine: Machine, *, planar: bool
+) -> ConvFiltersAcross:
+    """Return the gradient of filters with windows in the lanes, two kernel rows at a time."""
+    dy = pooled(shape, window, 1)
+    return ConvFiltersAcross(shape, dy, window, 2, machine.lanes_for(dy.width), planar)
 
 
 def pooled_input(shape: ConvShape, dy: Plane, window: tuple[int, int], *, add: bool = False) -> Case:
@@ -401,7 +429,10 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
         *(Case(lambda m, f=f: forward(GROUPED, m, Plane(8, 6, 5), activation=f), define.conv, 8 + 27, convolved)
           for f in (ReLU6Function(), HardSwishFunction())),
     ),
-    ConvAcross: (Case(across, define.conv, 2 + 9, convolved, lanes=4),),
+    ConvAcross: (
+        Case(across, define.conv, 2 + 9, convolved, lanes=4),
+        Case(lambda m: across(m, 8), define.conv, 2 + 9, convolved, lanes=4),
+    ),
     ConvFilters: (
         Case(lambda m: ConvFilters(STRIDED, Plane(22, 4, 6, 0, 1, 1, 0), filters_tile(STRIDED, m, places=False)),
              define.conv_filters, 2 + 2 * 24, filters),
@@ -453,6 +484,11 @@ CASES: Final[dict[type[Kernel], tuple[Case, ...]]] = {
              define.conv_filters, 2 + 2 * 54, filters),
         Case(lambda m: ConvFewTaps(GRAY, pooled(GRAY, (2, 2), 1), 5, filter_blocks(5, m, 1), (2, 2)),
              define.conv_filters, 2 + 2 * 12, filters, a_third_zero(GRAY, pooled(GRAY, (2, 2)), (2, 2))),
+    ),
+    ConvFiltersAcross: tuple(
+        Case(lambda m, s=s, w=w, p=p: filters_across_of(s, w, m, planar=p), define.conv_filters,
+             2 + 2 * s.out[0] * s.out[1], filters_behind_windows, a_third_zero(s, pooled(s, w), w), lanes=4)
+        for s, w, p in ((GRAY, (2, 2), False), (GRAY, (2, 3), True), (SPARSE, (2, 2), False), (LONG, (1, 2), True))
     ),
     DepthwiseForward: (
         Case(lambda _: DepthwiseForward(DEEP, Plane(5, 3, 7, 1, 0, 0, 1)), define.depthwise, 8, a_channel),

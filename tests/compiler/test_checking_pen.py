@@ -110,6 +110,7 @@ LONGER: Final = {
     "ConvInput": "q",
     "ConvPooledFilters": "p",
     "ConvFewTaps": "p",
+    "ConvFiltersAcross": "p",
     "ConvPooledInput": "p",
     "DepthwiseForward": "r",
     "DepthwiseFilters": "p",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +16,7 @@ import layerline
 from layerline.cli import entry_point
 from layerline.cli.engine_bench import lines
 from layerline.cli.entry_point import layerline as command
+from layerline.compiler.machine import named
 from layerline.engines import peers
 from layerline.engines.bench import Bench, EpochPair, bench
 from layerline.engines.peers import SETTINGS, Peer, Setting
@@ -41,6 +44,31 @@ def test_both_sides_train_the_same_epoch(monkeypatch: pytest.MonkeyPatch, last: 
     assert all(pair.ours > 0 and pair.pytorch[name] > 0 for pair in found.pairs)
     assert not found.differing
     assert len(said) == 3
+
+
+def test_both_sides_are_held_to_another_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AVX2, the compiled engine has vectors of 8 floats, and the losses still agree."""
+    monkeypatch.setattr(peers, "SETTINGS", (Setting(channels_last=False, keep_memory=True),))
+    narrow, environments = named("x86-64-v3"), []
+    start = peers.subprocess.Popen
+    monkeypatch.setattr(
+        peers.subprocess, "Popen", lambda *words, **more: environments.append(more["env"]) or start(*words, **more)
+    )
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True, machine=narrow)
+    assert found.held == found.as_dict()["held_to"] == "x86-64-v3"
+    assert environments[0].items() >= peers.INSTRUCTIONS[8].items()
+    assert not found.differing
+    assert "instructions: those of x86-64-v3" in "\n".join(lines(layerline.parse(TEXT, DATA), DATA, RECIPE, found))
+
+
+@pytest.mark.parametrize(("lanes", "capability"), [(4, "DEFAULT"), (8, "AVX2")])
+def test_pytorch_understands_what_holds_it(lanes: int, capability: str) -> None:
+    """PyTorch reports the instructions that its kernels may use."""
+    program = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+    environment = {**os.environ, **peers.INSTRUCTIONS[lanes]}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout == f"{capability}\n"
 
 
 def test_an_epoch_counts_its_kernels() -> None:

@@ -127,6 +127,13 @@ def profile(net: str, as_json: bool, **values: Any) -> None:
     *("--pairs", "pairs"), cls=GroupedOption, group="What", metavar="N", default="7", help="epochs of each [7]"
 )
 @click.option(*("--images", "images"), cls=GroupedOption, group="What", metavar="N", help="images per epoch [all]")
+@click.option(
+    *("--cpu", "cpu"),
+    cls=GroupedOption,
+    group="What",
+    metavar="CPU",
+    help="hold both sides to another CPU's instructions, such as x86-64-v3 (AVX2) [this CPU's]",
+)
 @options(("data", "data_dir", "classes", *IMAGE_OPTIONS), "Data")
 @options(("batch_size",), "Step", default=str(_PLAIN.batch_size))
 @options(("learning_rate",), "Step", default=_RATE)
@@ -134,7 +141,9 @@ def profile(net: str, as_json: bool, **values: Any) -> None:
 @options(("seed",), "Step")
 @options(("threads", "exact"), "Machine")
 @click.option(*("--json", "as_json"), cls=GroupedOption, group="Output", is_flag=True, help="print all numbers as JSON")
-def bench(net: str, against: str | None, pairs: str, images: str | None, as_json: bool, **values: Any) -> None:
+def bench(
+    net: str, against: str | None, pairs: str, images: str | None, cpu: str | None, as_json: bool, **values: Any
+) -> None:
     """Measure the time of a training epoch of NET.
 
     With --against torch, PyTorch trains on the same images, in the same order and from the same weights, in separate
@@ -142,6 +151,7 @@ def bench(net: str, against: str | None, pairs: str, images: str | None, as_json
     counts in each pair, and the losses after the epoch are compared. Only training is timed; the optimizer is SGD.
     """
     from layerline.cli.engine_bench import lines
+    from layerline.compiler.machine import named as machine
     from layerline.engines.bench import bench as measured
 
     if against not in (None, "torch"):
@@ -153,6 +163,7 @@ def bench(net: str, against: str | None, pairs: str, images: str | None, as_json
         images=None if images is None else _positive("--images", images),
         pairs=_positive("--pairs", pairs),
         against_torch=against is not None,
+        machine=None if cpu is None else machine(cpu),
         say=lambda text: click.echo(text, err=True),
     )
     facts = {"network": network.name, "data": data.name, **found.as_dict()}

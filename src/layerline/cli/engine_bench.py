@@ -26,6 +26,8 @@ def lines(network: Network, data: Dataset, recipe: Recipe, found: Bench) -> Iter
     rate = display.rate(recipe.learning_rate)
     yield f"step: batch size {recipe.batch_size}, SGD, learning rate {rate}, momentum {recipe.momentum:g}"
     yield f"compiling: {display.seconds(found.compiling)}"
+    if found.held:
+        yield f"instructions: those of {found.held}, PyTorch's too"
     yield ""
     rows = [_row("layerline", [pair.ours for pair in found.pairs], found, found.loss)]
     for name, loss in (found.losses or {}).items():

@@ -8,6 +8,7 @@ fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient sta
 fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
 filters_in_lanes  conv_filters          →  conv_few_taps, with filters in the lanes, if taps would leave lanes empty
+windows_in_lanes  conv_at_filters       →  conv_filters_across, with pool windows in the lanes, likewise for gray images
 group_images  FC kernels for one image  →  for several images, processed together
 remove_dead_ops  removes ops whose results are never read
 """
@@ -24,6 +25,7 @@ from layerline.compiler.kernels.bias import BiasSum
 from layerline.compiler.kernels.conv import ConvForward, conv_tile
 from layerline.compiler.kernels.conv_across import ConvAcross, across_tile
 from layerline.compiler.kernels.conv_few_taps import few_taps
+from layerline.compiler.kernels.conv_filters_across import filters_across
 from layerline.compiler.kernels.conv_gradients import ConvFilters, ConvInput
 from layerline.compiler.kernels.conv_pooled import pooled_filters, pooled_input
 from layerline.compiler.kernels.depthwise import DepthwiseForward
@@ -258,6 +260,26 @@ def filters_in_lanes(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops))
 
 
+def windows_in_lanes(program: Program, machine: Machine) -> Program:
+    """conv_at_filters(x, dy, at → dw)  →  conv_filters_across(x, dy, at → dw), if windows fill the lanes better than
+    taps. conv_across then writes `at` filter by filter, if nothing else reads it."""
+    uses = DefUse(program)
+    changes: dict[Op, tuple[Op, ...]] = {}
+    for op in program.ops:
+        kernel = filters_across(op.kernel, machine) if isinstance(op.kernel, ConvFilters) else None
+        if kernel is None:
+            continue
+        at, forward = op["at"], uses.writer(op["at"])
+        if forward and isinstance(forward.kernel, ConvAcross) and uses.readers(at) == [op]:
+            kernel = replace(kernel, planar=True)
+            at = replace(at, size=capacity(kernel.arguments["at"].elements))
+            writes = replace(forward.kernel, places=kernel.across)
+            changes[forward] = (Op(writes, (*forward.buffers[:-1], at)),)
+        work = Buffer(op["dw"].name + "_work", capacity(kernel.workspace), Per.THREAD)
+        changes[op] = (Op(kernel, (op["x"], op["dy"], at, op["dw"], work)),)
+    return replace_ops(program, changes)
+
+
 CACHE_BYTES: Final = 512 * 1024
 """Memory budget of a group of images: half of a core's L2 cache on the machines we know (1 MiB, Zen 4 and later)."""
 GROUP_BYTES: Final = 8 * 1024 * 1024
@@ -306,6 +328,7 @@ PASSES: Final = (
     remove_dead_ops,
     across,
     filters_in_lanes,
+    windows_in_lanes,
     group_images,
 )
 """In order; fuse_activation runs twice, for one after the pool."""

@@ -128,3 +128,6 @@ class Places:
     """Elements between rows and between columns: of the image, or, with a window, of the patches of its outputs."""
     window: tuple[int, int] | None = None
     """A position is relative to the patch of its window's first output; without a window, to the image's beginning."""
+    across: int | None = None
+    """If set, positions are filter by filter, and this is the elements of a row of windows, padded to whole vectors;
+    else they are window by window."""

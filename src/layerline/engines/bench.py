@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from layerline import engines
 from layerline.compiler.compilation import plan
 from layerline.compiler.machine import host
 from layerline.compiler.task import storage_of, task_of
 from layerline.data.dataset import Split
+from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
 from layerline.engines.interface import State
 from layerline.engines.peak_speed import peak_speed
@@ -32,6 +32,7 @@ from layerline.system.steal import steal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from layerline.compiler.machine import Machine
     from layerline.data.dataset import Dataset
     from layerline.engines.peers import Peer
     from layerline.network import Network
@@ -89,6 +90,8 @@ class Bench:
     """PyTorch's after an epoch, by setting."""
     failed: dict[str, str] | None = None
     """The settings of PyTorch that could not be used, and why."""
+    held: str | None = None
+    """The CPU whose instructions both sides were held to; None if they could use all of this one's."""
 
     @property
     def seconds(self) -> float:
@@ -113,6 +116,7 @@ class Bench:
             "batch_size": self.batch_size,
             "threads": self.threads,
             "pytorch": self.version,
+            **({"held_to": self.held} if self.held else {}),
         }
         if self.losses:
             facts["ratio"] = spread([pair.ratio for pair in self.pairs])
@@ -150,28 +154,31 @@ def bench(
     images: int | None = None,
     pairs: int = 7,
     against_torch: bool = False,
+    machine: Machine | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Bench:
     """Return the times of several epochs.
 
-    recipe: SGD with a constant learning rate. images: in an epoch, by default all. say: gets a line about the progress
-    now and then. Raises UserError if PyTorch is needed and not installed, DivergedError if the loss is not finite.
+    recipe: SGD with a constant learning rate. images: in an epoch, by default all. machine: the CPU whose instructions
+    both sides may use, by default all of this one's. say: gets a line about the progress now and then. Raises UserError
+    if PyTorch is needed and not installed, DivergedError if the loss is not finite.
     """
     if against_torch:
         check_installed("--against torch")
     order, threads = epoch_order(recipe.seed, 1, data.train.indices)[:images], threads or cores()
     weights = initial_weights(network, recipe.seed, recipe.init)
-    assignment = Assignment(network, data, recipe, order, weights, min(COMPARED, len(order)), threads)
-    ours, peak = _Ours(assignment), peak_speed(host(), threads).flops
-    sizes = (len(order), recipe.batch_size, threads, ours.compiling)
+    compared = min(COMPARED, len(order))
+    assignment = Assignment(network, data, recipe, order, weights, compared, threads, machine or host())
+    ours, peak = _Ours(assignment), peak_speed(assignment.machine, threads).flops
+    sizes, held = (len(order), recipe.batch_size, threads, ours.compiling), None if machine is None else machine.cpu
     if not against_torch:
         alone = tuple(_pair(ours, (), {}, say) for _ in range(pairs))
-        return Bench(*sizes, alone, ours.loss, ours.multiply_adds(), peak)
+        return Bench(*sizes, alone, ours.loss, ours.multiply_adds(), peak, held=held)
     losses: dict[str, float] = {}
     with peers(assignment, say) as others:
         done = tuple(_pair(ours, others.ready, losses, say) for _ in range(pairs))
         version, failed = others.version, dict(others.failed)
-    return Bench(*sizes, done, ours.loss, ours.multiply_adds(), peak, version, losses, failed)
+    return Bench(*sizes, done, ours.loss, ours.multiply_adds(), peak, version, losses, failed, held)
 
 
 @final
@@ -183,7 +190,7 @@ class _Ours:
         recipe, order = assignment.recipe, assignment.order
         self._assignment, self._source = assignment, assignment.data.train.source
         parts = (assignment.network, assignment.data.scaling, recipe, assignment.threads)
-        self._engine = engines.make("compiled", *parts)
+        self._engine = CompiledEngine(*parts, machine=assignment.machine)
         self._state = State(assignment.weights, self._engine.state().optimizer)
         self._epoch = Epoch(self._source, order, np.full(recipe.steps(len(order)), recipe.learning_rate))
         self._compared, self.loss = Split(self._source, order[: assignment.compared].copy()), 0.0
@@ -212,7 +219,7 @@ class _Ours:
         """Return those of an epoch's kernels."""
         network, recipe = self._assignment.network, self._assignment.recipe
         storage = storage_of(self._source.images, self._assignment.data.scaling)
-        ops = plan(network, host(), task_of(recipe, training=True, **storage)).program.ops
+        ops = plan(network, self._assignment.machine, task_of(recipe, training=True, **storage)).program.ops
         steps, rest = divmod(len(self._epoch.order), recipe.batch_size)
         sizes = [recipe.batch_size] * steps + [rest] * bool(rest)
         per_step = {size: sum(op.kernel.multiply_adds(size) for op in ops) for size in set(sizes)}

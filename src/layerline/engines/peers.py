@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from layerline.compiler.machine import host
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from layerline.compiler.machine import Machine
     from layerline.data.dataset import Dataset
     from layerline.network import Network
     from layerline.recipe import Recipe
 
 KEEP_MEMORY: Final = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Environment variables by which glibc keeps freed memory instead of returning it to the system."""
+INSTRUCTIONS: Final = {
+    4: {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    8: {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+}
+"""Environment variables that hold PyTorch and oneDNN to vectors of that many float32 values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,8 @@ class Assignment:
     compared: int
     """Of how many images of the epoch, the first, the loss is computed after it."""
     threads: int
+    machine: Machine
+    """The CPU whose instructions both sides may use."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +80,15 @@ SETTINGS: Final = (
 class Peer:
     """PyTorch with one setting, in a separate process."""
 
-    def __init__(self, folder: Path, setting: Setting, threads: int, log: IO[bytes]) -> None:
+    def __init__(self, folder: Path, setting: Setting, assignment: Assignment, log: IO[bytes]) -> None:
         """Start it. folder: with what `_write` writes. log: what it writes to standard error."""
         self.setting, self._log = setting, log
-        command = [sys.executable, "-m", "layerline.engines.torch_peer", str(folder), "--threads", str(threads)]
+        command = [sys.executable, "-m", "layerline.engines.torch_peer", str(folder)]
+        command += ["--threads", str(assignment.threads)]
         command += ["--channels-last"] * setting.channels_last + ["--compiled"] * setting.compiled
-        pipe, environment = subprocess.PIPE, {**os.environ, **(KEEP_MEMORY if setting.keep_memory else {})}
+        held = {} if assignment.machine == host() else INSTRUCTIONS.get(assignment.machine.lanes, {})
+        kept = KEEP_MEMORY if setting.keep_memory else {}
+        pipe, environment = subprocess.PIPE, {**os.environ, **kept, **held}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=pipe, stdout=pipe, stderr=self._log, text=True, env=environment
         )
@@ -133,7 +145,7 @@ def peers(assignment: Assignment, say: Callable[[str], None]) -> Iterator[Peers]
         for setting in SETTINGS:
             say(f"starting PyTorch: {setting.name}")
             log = stack.enter_context(tempfile.TemporaryFile())
-            peer = Peer(folder, setting, assignment.threads, log)
+            peer = Peer(folder, setting, assignment, log)
             stack.callback(peer.end)
             found = peer.ready()
             if found is None:

@@ -15,8 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerline.compiler.kernel import Kernel
+from layerline.compiler.dtype import DType
+from layerline.compiler.kernel import Kernel, sets
 from layerline.compiler.kernels.split import as_planes
+from layerline.compiler.plane import Places, item
 from layerline.compiler.tile import balanced
 
 if TYPE_CHECKING:
@@ -88,16 +90,23 @@ class ConvAcross(Kernel):
     columns: Columns
     """The layout of w: the filters of one block."""
     tile: AcrossTile
+    places: int | None = None
+    """If set, `at` is written filter by filter, in rows of that many elements."""
 
     @property
     def arguments(self) -> dict[str, KernelArgument]:
-        x = self.conv.shape.x
-        return self.conv.arguments(x if x.channels == 1 else as_planes(x), self.columns)
+        x, conv = self.conv.shape.x, self.conv
+        arguments = conv.arguments(x if x.channels == 1 else as_planes(x), self.columns)
+        if self.places:
+            count = conv.shape.filters * conv.units[0] * self.places
+            arguments["at"] = sets(Places(count, conv.shape.steps, conv.pool, self.places), DType.I32)
+        return arguments
 
     @property
     def symbol(self) -> str:
         tile = self.tile
-        return f"{self.conv.label}__across_{tile.filters}x{tile.rows}x{tile.vectors}v{tile.lanes}"
+        places = f"p{self.places}" if self.places else ""
+        return f"{self.conv.label}__across_{tile.filters}x{tile.rows}x{tile.vectors}v{tile.lanes}{places}"
 
     def multiply_adds(self, images: int) -> int:
         return self.conv.shape.multiply_adds(images)
@@ -108,6 +117,8 @@ class ConvAcross(Kernel):
         with pen.loop("n", pen.count("images")) as n:
             x = pen.at(pen.pointer("x"), planes.begin(n) + planes.inner(*corner))
             y, at = conv.written(pen, n)
+            if self.places:
+                at = pen.at(pen.pointer("at"), item(n, self.arguments["at"].elements))
             for o0, filters, o_tiles in balanced(shape.filters, self.tile.filters):
                 for o in range(o0, o0 + filters * o_tiles, filters):
                     for p0, rows, p_tiles in balanced(conv.units[0], self.tile.rows):
@@ -180,12 +191,26 @@ class ConvAcross(Kernel):
             for which, (to, plane) in enumerate(zip(outputs, planes, strict=True)):
                 if to is None:
                     continue
+                if which and self.places:
+                    self._store_places(pen, region, row, number, [vectors[number][which] for vectors in units], to)
+                    continue
                 values = [vectors[number][which] for vectors in units]
                 pixels = pen.woven([*values, *[pen.constant(0, lanes, to.dtype)] * (F - region.filters)])
                 start = pen.at(to, plane.step(region.row + row, columns.unit, region.first))
                 for unit in range(number * lanes, min((number + 1) * lanes, columns.units)):
                     pixel = pen.picked(pixels, (unit - number * lanes) * F, 1, F)
                     pen.store(pixel, start, plane.step(0, unit), F if self._may_overwrite else region.filters)
+
+    def _store_places(
+        self, pen: Pen, region: _AcrossRegion, row: int, number: int, values: list[Value], to: Pointer
+    ) -> None:
+        """Store a vector of positions per filter."""
+        assert self.places  # noqa: S101 - checked by the caller
+        lanes, columns = self.tile.lanes, region.columns
+        for k, value in enumerate(values):
+            line = (region.row + row) + (region.first + k) * self.conv.units[0]
+            place = line * self.places + columns.unit + number * lanes
+            pen.store(value, to, place, min(lanes, columns.units - number * lanes))
 
     @property
     def _may_overwrite(self) -> bool:
