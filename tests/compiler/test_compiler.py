@@ -428,7 +428,7 @@ def test_time_grows_with_the_layers_and_not_faster() -> None:
     functions = re.split(r"(?m)^define ", write_module(schedule, host()))[1:]
     calls = {text.partition("(")[0]: len(re.findall(r"(?m)^  call ", text)) for text in functions}
     assert max(calls.values()) <= PIECE
-    assert sum(name.startswith('internal void @"phase0_way') for name in calls) == -(
+    assert sum(name.startswith('internal void @"phase0_way_part') for name in calls) == -(
         -len(schedule.phases[0].ops) // PIECE
     )
 

@@ -11,6 +11,8 @@ from layerline.compiler.schedule import item_bytes
 from layerline.compiler.values import Index
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layerline.compiler.kernel import Kernel
     from layerline.compiler.pen import Function, ProgramPen
     from layerline.compiler.program import Buffer, Op, Program, Schedule
@@ -40,6 +42,8 @@ _FORWARD: Final = _types(
     given.values(0),
 )
 PREDICT_SCALARS: Final = ("first", "last")
+PLACES: Final = "places"
+"""The argument of a phase's function with the offsets of those buffers that are elsewhere in an equal phase."""
 
 
 def train_pointers(program: Program) -> dict[str, DType]:
@@ -58,9 +62,15 @@ def predict_pointers(program: Program) -> dict[str, DType]:
 class Calls:
     """Calls kernels with the addresses of their buffers."""
 
-    def __init__(self, pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function]) -> None:
-        """Store the pen, the schedule with the buffer offsets, and the kernels' functions."""
+    def __init__(
+        self, pen: ProgramPen, schedule: Schedule, kernels: dict[Kernel, Function], moving: Sequence[Buffer] = ()
+    ) -> None:
+        """Store the pen, the schedule with the buffer offsets, and the kernels' functions.
+
+        moving: buffers whose offsets are not constants, but in the array PLACES, an argument.
+        """
         self.pen, self.schedule, self.kernels = pen, schedule, kernels
+        self._moving = {buffer: number for number, buffer in enumerate(moving)}
 
     def images(self, op: Op, place: Index, count: Index, where: dict[str, Index | Value]) -> None:
         """Call a kernel on `count` images, starting at position `place` of the batch (or of `order`)."""
@@ -86,13 +96,20 @@ class Calls:
             place = place + _known(where, "start") if "start" in where else place
             return pen.at(pointer, place * buffer.size)
         if buffer in self.schedule.in_arena:
-            at = pen.index(self.schedule.in_arena[buffer])
+            at = self.offset(buffer)
             if buffer.per == Per.IMAGE and place is not None:
                 at = at + place * size
             if buffer.per == Per.SHARD and place is not None:
                 at = at + _known(where, "shard") * size
             return pen.at(pen.pointer("arena"), at)
-        return pen.at(pen.pointer("scratch"), self.schedule.in_scratch[buffer])
+        return pen.at(pen.pointer("scratch"), self.offset(buffer))
+
+    def offset(self, buffer: Buffer) -> Index:
+        """Return the offset of a buffer in the arena or in the scratch memory."""
+        if buffer in self._moving:
+            return self.pen.as_index(self.pen.load(self.pen.pointer(PLACES), self._moving[buffer]))
+        known = self.schedule.in_arena if buffer in self.schedule.in_arena else self.schedule.in_scratch
+        return self.pen.index(known[buffer])
 
 
 def _known(where: dict[str, Index | Value], name: str) -> Index:

@@ -9,19 +9,22 @@ compiler/tickets.py has the work sharing between threads, compiler/calls.py the 
 
 from __future__ import annotations
 
+import functools
 import itertools
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from layerline.compiler.calls import PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
+from layerline.compiler.calls import PLACES, PREDICT_SCALARS, TRAIN_SCALARS, Calls, predict_pointers, train_pointers
 from layerline.compiler.dtype import DType
+from layerline.compiler.equal_phases import kinds
 from layerline.compiler.kernel import Over
 from layerline.compiler.llvm_pen import LlvmPen
 from layerline.compiler.pen import TrainingPen
 from layerline.compiler.program import Per
 from layerline.compiler.schedule import item_bytes
-from layerline.compiler.tickets import word, write_share
+from layerline.compiler.tickets import MEMORY, word, write_share
 from layerline.compiler.values import STEP_SCALARS
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ T = TypeVar("T")
 
 TICKET: Final = ("total", "step", "ticket")
 """The scalar arguments of a phase function, after the memory."""
+
+GROUP: Final = ("place", "count")
+"""The further ones of its part that processes a group of images: the first one and how many."""
 
 PIECE: Final = 64
 """Maximum calls per function."""
@@ -137,12 +143,17 @@ class _Ticket:
     in function size. As a single function, the 41 phases of resnet20 took 0.75 s of 1.3 s.
     """
 
-    def __init__(self, name: str, driver: _Train, more: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, driver: _Train, moving: Sequence[Buffer], more: Sequence[str] = ()) -> None:
         self.name, self.driver, self.schedule, self.program = name, driver, driver.schedule, driver.program
-        self.pen = driver.new(name, driver.pointers, (*TICKET, *more), alone=False)
-        self.pen.make_internal()
-        self.calls = Calls(self.pen, driver.schedule, driver.kernels)
-        self.step = _Step.written(self.pen, self.program, self.pen.count("step"))
+        self.moving = moving
+        self.pen = driver.begin(name, {MEMORY: DType.U8, PLACES: DType.I64}, (*TICKET, *more))
+        self.pen.open_table(self.pen.pointer(MEMORY), driver.pointers)
+        self.calls = Calls(self.pen, driver.schedule, driver.kernels, moving)
+
+    @functools.cached_property
+    def step(self) -> _Step:
+        """The step's fields; first used, and so computed, before the first branch."""
+        return _Step.written(self.pen, self.program, self.pen.count("step"))
 
     def write(self, phase: Phase) -> Function:
         """Write the function and return it."""
@@ -169,29 +180,34 @@ class _Ticket:
         if len(items) <= PIECE:
             write(self, items, at)
             return
-        own: list[Pointer | Value] = [*map(self.pen.pointer, self.driver.pointers), *map(self.pen.scalar, TICKET)]
         for first in range(0, len(items), PIECE):
-            piece = _Ticket(f"{self.name}_{what}{first}", self.driver, tuple(at))
+            piece = _Ticket(f"{self.name}_{what}{first}", self.driver, self.moving, tuple(at))
             write(piece, items[first : first + PIECE], {name: piece.pen.count(name) for name in at})
             piece.pen.end()
-            self.pen.call(piece.pen.function, [*own, *at.values()])
+            self.pen.call(piece.pen.function, [*self._own, *at.values()])
+
+    @property
+    def _own(self) -> list[Pointer | Value]:
+        """Return the arguments that every function of a phase has."""
+        return [self.pen.pointer(MEMORY), self.pen.pointer(PLACES), *map(self.pen.scalar, TICKET)]
 
     def _shard(self, ops: Sequence[Op]) -> None:
         """Write one shard's work in the phase: clear its sums, then process its images group by group."""
-        pen, program = self.pen, self.program
         sums = list(dict.fromkeys(b for op in ops for b in op.written if b.per == Per.SHARD))
         self._in_pieces("clear", sums, {}, lambda piece, some, _: piece._clear(some))
-        first = pen.count("ticket") * program.shard_size
-        last = pen.smaller(first + program.shard_size, self.step.images)
-        with pen.loop("group", last, first, program.group) as place:
-            at = {"place": place, "count": pen.smaller(last - place, program.group)}
-            self._in_pieces("way", ops, at, _Ticket._way)
+        way = _Ticket(f"{self.name}_way", self.driver, self.moving, GROUP)
+        way._in_pieces("part", ops, {name: way.pen.count(name) for name in GROUP}, _Ticket._way)
+        way.pen.end()
+        memory, places, *scalars = self._own
+        groups = self.driver.groups(way.pen.function)
+        self.pen.call(groups, [memory, places, self.pen.address_of(way.pen.function), *scalars])
 
     def _clear(self, sums: Sequence[Buffer]) -> None:
         """Zero a shard's sums."""
         for buffer in sums:
-            place = self.schedule.in_arena[buffer] + self.pen.count("ticket") * item_bytes(buffer)
-            self.pen.fill_zero(self.pen.at(self.pen.pointer("arena"), place), item_bytes(buffer))
+            size = item_bytes(buffer)
+            place = self.calls.offset(buffer) + self.pen.count("ticket") * size
+            self.pen.call(self.driver.clear, [self.pen.at(self.pen.pointer("arena"), place), self.pen.index(size)])
 
     def _way(self, ops: Sequence[Op], at: dict[str, Index]) -> None:
         """Write the calls for a group of `count` images, starting at `place`."""
@@ -204,7 +220,9 @@ class _Ticket:
         """Write the calls for a ticket's slice; each op comes with its first ticket."""
         where, ticket = self.step.scalars(self.pen, [op for op, _ in ops]), self.pen.count("ticket")
         for op, first in ops:
-            with self.pen.when((ticket - first).within(op.kernel.slices or 0)):
+            all_tickets = first == 0 and len(ops) == 1  # of a phase with this op alone, so none need be excluded
+            mine = nullcontext() if all_tickets else self.pen.when((ticket - first).within(op.kernel.slices or 0))
+            with mine:
                 self.calls.slice(op, ticket - first, where)
                 if any(b.name == "total" for b in op.written):
                     self._decide(self.step.number)
@@ -234,20 +252,74 @@ class _Train:
         self.schedule, self.program = schedule, schedule.program
         self.pointers = train_pointers(schedule.program)
         self.pen = new("train", self.pointers, TRAIN_SCALARS, alone=False)
+        self._groups: Function | None = None
+
+    def begin(self, name: str, pointers: dict[str, DType], scalars: Sequence[str]) -> TrainingPen:
+        """Begin one of the functions that `train` consists of."""
+        pen = self.new(name, pointers, scalars, alone=False)
+        pen.make_internal()
+        return pen
+
+    @functools.cached_property
+    def clear(self) -> Function:
+        """The function that zeroes some bytes, a multiple of the cache line."""
+        pen = self.begin("clear", {"sum": DType.F32}, ("bytes",))
+        floats, _ = divmod(pen.count("bytes"), DType.F32.bytes)
+        with pen.loop("zero", floats, step=pen.machine.lanes) as i:
+            pen.store(pen.constant(0.0, pen.machine.lanes), pen.pointer("sum"), i)
+        pen.end()
+        return pen.function
+
+    def groups(self, like: Function) -> Function:
+        """Return the function that processes a shard group by group, by a function with the signature of `like`.
+
+        Outside of the loop, LLVM has no addresses to reduce in the 44 functions of resnet20 that it calls.
+        """
+        if self._groups is None:
+            pointers, program = {MEMORY: DType.U8, PLACES: DType.I64, "work": DType.U8}, self.program
+            pen = self.begin("groups", pointers, TICKET)
+            first = pen.count("ticket") * program.shard_size
+            images = _Step.written(pen, program, pen.count("step")).images
+            last = pen.smaller(first + program.shard_size, images)
+            with pen.loop("group", last, first, program.group) as place:
+                count = pen.smaller(last - place, program.group)
+                own, ticket = map(pen.pointer, (MEMORY, PLACES)), map(pen.scalar, TICKET)
+                pen.call_like(like, pen.pointer("work"), [*own, *ticket, place, count])
+            pen.end()
+            self._groups = pen.function
+        return self._groups
 
     def write(self) -> None:
         """Write the phase functions and the loop over steps."""
         pen, end = self.pen, self.pen.variable(self.pen.constant(0, 1, self.pen.index_type))
-        works = [_Ticket(f"phase{number}", self).write(phase) for number, phase in enumerate(self.schedule.phases)]
-        share = write_share(self.new, works[0], self.pointers)
-        memory = [pen.pointer(name) for name in self.pointers]
+        memory, works = pen.table(), self._works()
+        share = write_share(self.new, works[0][0], self.pointers)
         with pen.repeat("step", pen.count("first")) as (number, leave):
             leave(number >= pen.as_index(pen.atomic_load(word(pen, "end"))))
             step = _Step.written(pen, self.program, number)
-            for phase, work in zip(self.schedule.phases, works, strict=True):
+            for phase, (work, places) in zip(self.schedule.phases, works, strict=True):
                 slices = sum(op.kernel.slices or 0 for op in phase.ops)
                 first, tickets = pen.read(end), step.shards if phase.over is Over.IMAGES else pen.index(slices)
                 pen.write(end, pen.as_value(pen.as_index(first) + tickets, pen.index_type))
                 scalars = (pen.scalar("total"), step.number, first, pen.read(end))
-                pen.call(share, [*memory, pen.address_of(work), *scalars, pen.scalar("thread"), pen.scalar("threads")])
+                pen.call(
+                    share,
+                    [
+                        memory,
+                        places or memory,
+                        pen.address_of(work),
+                        *scalars,
+                        pen.scalar("thread"),
+                        pen.scalar("threads"),
+                    ],
+                )
         pen.end()
+
+    def _works(self) -> list[tuple[Function, Pointer | None]]:
+        """Write the functions of the phases; return each phase's, and the places that it is for, if it has several."""
+        works: dict[int, tuple[Function, Pointer | None]] = {}
+        for kind in kinds(self.schedule):
+            function = _Ticket(f"phase{min(kind.places)}", self, kind.moving).write(kind.model)
+            for number, places in kind.places.items():
+                works[number] = function, self.pen.numbers(places) if places else None
+        return [work for _, work in sorted(works.items())]

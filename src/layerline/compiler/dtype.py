@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 
 
 class DType(enum.Enum):
@@ -15,7 +16,7 @@ class DType(enum.Enum):
     F32 = "f32"
     F64 = "f64"
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
-        """Return the size of an element in bytes."""
+        """The size of an element in bytes."""
         return int(self.value[1:]) // 8

@@ -34,6 +34,8 @@ class Pen(Arithmetic):
     def __init__(self, machine: Machine) -> None:
         """Begin a function for a machine; the caller adds its arguments."""
         self.machine = machine
+        self.index_type = DType.I64 if machine.index_bits == DType.I64.bytes * 8 else DType.I32
+        """The type of an index in memory and as an argument."""
         self.pointers: dict[str, Pointer] = {}
         self.scalars: dict[str, Value] = {}
 
@@ -54,11 +56,6 @@ class Pen(Arithmetic):
     def index(self, constant: int) -> Index:
         """Return a constant as an index expression."""
         return Index(self, None, constant)
-
-    @property
-    def index_type(self) -> DType:
-        """Return the type of an index in memory and as an argument."""
-        return DType.I64 if self.machine.index_bits == DType.I64.bytes * 8 else DType.I32
 
     def as_index(self, value: Value) -> Index:
         """Return an integer value as an index expression."""
@@ -216,11 +213,18 @@ class TrainingPen(ProgramPen):
         """Return the same address with another element type."""
         return Pointer(memory.raw, dtype)
 
-    def fill_zero(self, memory: Pointer, size: int) -> None:
-        """Zero `size` bytes, a multiple of the cache line."""
-        lanes, floats = self.machine.lanes, self.cast_pointer(memory, DType.F32)
-        with self.loop("zero", size // DType.F32.bytes, step=lanes) as i:
-            self.store(self.constant(0.0, lanes), floats, i)
+    @abc.abstractmethod
+    def table(self) -> Pointer:
+        """Write the pointer arguments to memory, in order, and return its address; it is valid until the function
+        ends."""
+
+    @abc.abstractmethod
+    def open_table(self, table: Pointer, pointers: Mapping[str, DType]) -> None:
+        """Give the pointers of a table their names, as if they were arguments; those that are used are loaded once."""
+
+    @abc.abstractmethod
+    def numbers(self, numbers: Sequence[int]) -> Pointer:
+        """Return the address of constant 64-bit integers, which are part of the code."""
 
     # -- other functions, other threads ---------------------------------------------------------------------------
 

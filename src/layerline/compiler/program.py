@@ -143,9 +143,9 @@ class Program:
         seen.update(dict.fromkeys(t.gradient for t in self.tensors if t.gradient is not None))
         return tuple(seen)
 
-    @property
+    @functools.cached_property
     def exchanges(self) -> bool:
-        """Return whether its sums are added up over several processes: see exchanging.py."""
+        """Whether its sums are added up over several processes: see exchanging.py."""
         return any(buffer.name == EXCHANGE for op in self.ops for buffer in op.buffers)
 
     @property

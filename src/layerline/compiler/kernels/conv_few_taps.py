@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerline.compiler.layout import BlockLayout
     from layerline.compiler.machine import Machine
     from layerline.compiler.pen import Pen
-    from layerline.compiler.values import Index, Pointer, Value, Variable
+    from layerline.compiler.values import Index, Value, Variable
 
 GAIN: Final = 0.75
 """Maximum ratio of multiply-adds to ConvFilters' vector operations, since dw must be transposed."""
@@ -88,20 +88,22 @@ class ConvFewTaps(Kernel):
 
     def _tile(self, pen: Pen, o: Index, block: BlockLayout, taps: range) -> None:
         """Accumulate some taps of a block of filters, starting with filter o, over all images."""
-        rows = self.shape.rows(pen.machine)
-        sums: dict[tuple[int, int], Variable] = {}
-        pointers = {}
-        for t in taps:
-            run, j = divmod(t, self.shape.run_length)
-            for v in range(block.vectors):
-                first = (o + v * block.lanes) * self._apart(pen)
-                pointers[t, v] = pen.at(pen.pointer("dw"), first + (run * rows.padded + j))
-                sums[t, v] = pen.variable(self._read(pen, pointers[t, v], self._filters(block, v), block.lanes))
+        lanes, apart = block.lanes, self._apart(pen)
+        sums = {(t, v): pen.variable(pen.constant(0.0, lanes)) for t in taps for v in range(block.vectors)}
+        dw = [pen.at(pen.pointer("dw"), (o + v * lanes) * apart) for v in range(block.vectors)]
+        for v in range(block.vectors):
+            with pen.loop("lane", self._filters(block, v)) as lane:
+                here = pen.equal(pen.lane_numbers(lanes), pen.splat(pen.as_value(lane, DType.I32), lanes))
+                for t in taps:
+                    one = pen.broadcast(dw[v], lane * apart + self._place(pen, t), lanes)
+                    pen.write(sums[t, v], pen.select(here, one, pen.read(sums[t, v])))
         P, Q = self.dy.height, self.dy.width
         with pen.loop("n", pen.count("images")) as n, pen.loop("p", P) as p, pen.loop("q", Q) as q:
             self._window(pen, (n, p, q, o), block, sums)
-        for (t, v), pointer in pointers.items():
-            self._write(pen, pen.read(sums[t, v]), pointer, self._filters(block, v))
+        for v in range(block.vectors):
+            with pen.loop("lane", self._filters(block, v)) as lane:
+                for t in taps:
+                    pen.store(pen.lane(pen.read(sums[t, v]), lane), dw[v], lane * apart + self._place(pen, t))
 
     def _filters(self, block: BlockLayout, v: int) -> int:
         """Return the number of filters in a vector of a block: all lanes, except in the last one."""
@@ -140,16 +142,10 @@ class ConvFewTaps(Kernel):
         row, column = divmod(run, self.shape.runs[1])
         return self.shape.x.step(row, column, stride=self.shape.dilation) + j
 
-    def _read(self, pen: Pen, dw: Pointer, filters: int, lanes: int) -> Value:
-        """Return a tap of some filters; lanes without a filter are zero."""
-        some = [pen.load(dw, lane * self._apart(pen)) for lane in range(filters)]
-        return pen.from_lanes([*some, *[pen.constant(0.0)] * (lanes - filters)])
-
-    def _write(self, pen: Pen, total: Value, dw: Pointer, filters: int) -> None:
-        """Store a tap of some filters."""
-        for lane in range(filters):
-            one = total if total.lanes == 1 else pen.some_lanes(total, [lane])
-            pen.store(one, dw, lane * self._apart(pen))
+    def _place(self, pen: Pen, tap: int) -> int:
+        """Return the place of a tap among the elements of a filter."""
+        run, j = divmod(tap, self.shape.run_length)
+        return run * self.shape.rows(pen.machine).padded + j
 
     def _apart(self, pen: Pen) -> int:
         """Return the elements from one filter to the next."""

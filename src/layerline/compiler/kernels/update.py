@@ -161,19 +161,25 @@ def write_column(pen: Pen, columns: Columns, row: Index, start: Index) -> None:
     """Copy a row of taps, which starts at `start`, to its column in the forward kernel's layout."""
     o, run = divmod(row, columns.runs)
     group, o = divmod(o, columns.group_filters) if columns.groups > 1 else (pen.index(0), o)
-    place, stride, base = pen.index(0), pen.index(0), 0
+    place, base = pen.index(0), 0
+    stride: Index | int = 0
     for block in columns.blocks:
         k, lane = divmod(o + -block.first, block.width)
         here = k * (columns.taps * block.width) + lane + base
-        later = o > block.first - 1
-        place = pen.chosen(later, here, place)
-        stride = pen.chosen(later, pen.index(block.width), stride)
+        if base:
+            later = o > block.first - 1
+            before = pen.index(stride) if isinstance(stride, int) else stride
+            place, stride = pen.chosen(later, here, place), pen.chosen(later, pen.index(block.width), before)
+        else:
+            place, stride = here, block.width
         base += block.count * block.width * columns.taps
     length = columns.length
     first = place + run * length * stride + group * columns.group_size
-    with pen.loop("tap", length) as tap:
-        value = pen.load(pen.pointer("w"), start + tap)
-        pen.store(value, pen.pointer("w_columns"), first + tap * stride)
+    together = next(number for number in (4, 3, 2, 1) if length % number == 0)
+    with pen.loop("tap", length, step=together) as tap:
+        for j in range(together):
+            value = pen.load(pen.pointer("w"), start + tap + j)
+            pen.store(value, pen.pointer("w_columns"), first + (tap + j) * stride)
 
 
 MAX_CHUNKS: Final = 16
