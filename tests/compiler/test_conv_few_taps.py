@@ -11,6 +11,7 @@ from kernel_runner import aligned, planes, run
 
 from layerline.compiler.compilation import plan
 from layerline.compiler.kernels.conv_few_taps import ConvFewTaps, few_taps
+from layerline.compiler.kernels.conv_filters_across import ConvFiltersAcross
 from layerline.compiler.kernels.conv_formula import ConvShape
 from layerline.compiler.kernels.conv_gradients import ConvFilters, filters_tile
 from layerline.compiler.kernels.optimizers import Sgd
@@ -64,7 +65,7 @@ def test_it_is_chosen_where_taps_leave_lanes_empty() -> None:
         network = parse(f"Input 1 28 28\n{layers}\nFlat\nFC 10\n", name="n")
         ops = plan(network, machine, Task(50, Sgd(momentum=True, decay=False))).program.ops
         assert sum(isinstance(op.kernel, ConvFewTaps) for op in ops) == wanted, layers
-        assert sum(isinstance(op.kernel, ConvFilters) for op in ops) == 1 - wanted, layers
+        assert sum(isinstance(op.kernel, ConvFilters | ConvFiltersAcross) for op in ops) == 1 - wanted, layers
 
 
 def test_filters_owned_by_an_item_stay() -> None:
