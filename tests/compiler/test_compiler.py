@@ -444,7 +444,7 @@ def test_an_unknown_cpu_or_width_is_refused() -> None:
     """With what is known."""
     with pytest.raises(UserError, match="--cpu pentium: unknown CPU"):
         named("pentium")
-    with pytest.raises(UserError, match="--lanes 5"):
+    with pytest.raises(UserError, match="lanes=5"):
         named(lanes=5)
 
 

@@ -54,7 +54,7 @@ def test_unknown_targets_are_refused() -> None:
     with pytest.raises(UserError, match="--target riscv: unknown target") as error:
         show(NETWORK, RECIPE, to="riscv")
     assert error.value.help == "one of: x86-64, aarch64, cortex-m4, wasm32"
-    with pytest.raises(UserError, match="--lanes 8: wasm32 has no vectors of that width"):
+    with pytest.raises(UserError, match="lanes=8: wasm32 has no vectors of that width"):
         target("wasm32", 8)
     with pytest.raises(UserError, match="both specified"):
         show(NETWORK, RECIPE, cpu="haswell", to="wasm32")

@@ -49,6 +49,7 @@ def test_every_error_can_be_pickled_and_copied(kind: type, run: Run) -> None:
         "name": "cats",
         "parts": ("a", 1),
         "agreed": 3,
+        "accepted": 0.02,
     }
     error = kind(**{name: values[name] for name in inspect.signature(kind).parameters})
     error.add_note("a note")

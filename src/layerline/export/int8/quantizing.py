@@ -51,10 +51,15 @@ class Accuracy:
 class LossError(UserError):
     """An export to 8-bit integers that loses more accuracy than is accepted."""
 
-    def __init__(self, found: Accuracy, limit: float) -> None:
-        """Store the limit that would accept it, `accepted`."""
-        self.accepted = min((math.floor(found.loss * 1000) + 1) / 1000, 1.0)
-        super().__init__(f"--max-loss {limit:g}: {found}", f"to accept this loss: --max-loss {self.accepted:g}")
+    def __init__(self, message: str, help: str, accepted: float) -> None:  # noqa: A002 - as in UserError
+        """Store the limit that would accept it."""
+        super().__init__(message, help)
+        self.accepted = accepted
+
+
+def _loss_error(found: Accuracy, limit: float) -> LossError:
+    accepted = min((math.floor(found.loss * 1000) + 1) / 1000, 1.0)
+    return LossError(f"--max-loss {limit:g}: {found}", f"to accept this loss: --max-loss {accepted:g}", accepted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +102,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     after = accuracy(probabilities(network, scaling, made, validation), validation)
     found = Accuracy(before, after, len(validation))
     if not found.loss <= options.max_loss:  # nor if that is NaN
-        raise LossError(found, options.max_loss)
+        raise _loss_error(found, options.max_loss)
     return Quantized(made(machine, True), found, len(chosen(data.train)))
 
 
