@@ -51,4 +51,4 @@ def test_a_loss_that_is_refused_is_accepted_by_the_proposed_command(typed: str, 
 
 def test_the_whole_accuracy_may_be_lost() -> None:
     """A proposed limit is one that `--max-loss` takes."""
-    assert quantizing.LossError(quantizing.Accuracy(1.0, 0.0, 9), 0.01).accepted == 1.0
+    assert quantizing.loss_error(quantizing.Accuracy(1.0, 0.0, 9), 0.01).accepted == 1.0

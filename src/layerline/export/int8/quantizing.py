@@ -57,7 +57,8 @@ class LossError(UserError):
         self.accepted = accepted
 
 
-def _loss_error(found: Accuracy, limit: float) -> LossError:
+def loss_error(found: Accuracy, limit: float) -> LossError:
+    """Return the refusal of a loss above a limit, with a limit that accepts it."""
     accepted = min((math.floor(found.loss * 1000) + 1) / 1000, 1.0)
     return LossError(f"--max-loss {limit:g}: {found}", f"to accept this loss: --max-loss {accepted:g}", accepted)
 
@@ -102,7 +103,7 @@ def quantized(subject: Subject, options: ExportOptions, machine: Machine) -> Qua
     after = accuracy(probabilities(network, scaling, made, validation), validation)
     found = Accuracy(before, after, len(validation))
     if not found.loss <= options.max_loss:  # nor if that is NaN
-        raise _loss_error(found, options.max_loss)
+        raise loss_error(found, options.max_loss)
     return Quantized(made(machine, True), found, len(chosen(data.train)))
 
 
