@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, reads
+from layerline.compiler.kernels.conv_pooled import patch_vectors
 from layerline.compiler.plane import Places, Plane, item
 from layerline.compiler.tile import balanced, filter_blocks
 
@@ -38,12 +39,11 @@ def few_taps(plain: ConvFilters, machine: Machine) -> ConvFewTaps | None:
     shape, window = plain.shape, plain.window if plain.places else None
     if plain.owned or shape.groups > 1:
         return None
-    rows, area = shape.rows(machine), window[0] * window[1] if window else 1
+    area = window[0] * window[1] if window else 1
     blocks = filter_blocks(shape.filters, machine, 2)
     vectors = sum(block.count * block.vectors for block in blocks)
-    patch = rows.runs * (rows.padded // machine.lanes_for(rows.length))
     loads = 2 if plain.places else 0  # of a gradient and its position; then each vector of the patch is a load, too
-    if area * shape.taps * vectors > GAIN * shape.filters * (patch + loads):
+    if area * shape.taps * vectors > GAIN * shape.filters * (patch_vectors(shape, machine) + loads):
         return None
     most = machine.accumulators // max(block.vectors for block in blocks)
     return ConvFewTaps(shape, plain.dy, balanced(shape.taps, most)[0][1], blocks, window)

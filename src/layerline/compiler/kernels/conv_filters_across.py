@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernel import Kernel, adds, owns, reads
+from layerline.compiler.kernels.conv_pooled import patch_vectors
 from layerline.compiler.kernels.loops import clear
 from layerline.compiler.plane import Places, item
 from layerline.compiler.tile import balanced
@@ -59,9 +60,8 @@ def filters_across(plain: ConvFilters, machine: Machine) -> ConvFiltersAcross | 
     free = machine.registers - 5 - ph - (pw - 1) * (machine.registers < MASKED)
     if not plain.places or plain.owned or shape.x.channels > 1 or lanes == 1 or free < S:
         return None
-    rows, at_once = shape.rows(machine), balanced(R, free // S)[0][1]
-    patch = rows.runs * (rows.padded // machine.lanes_for(rows.length))
-    there = P * Q * (CROSSING * patch + 2)
+    at_once = balanced(R, free // S)[0][1]
+    there = P * Q * (CROSSING * patch_vectors(shape, machine) + 2)
     here = P * -(-Q // lanes) * (ph * R * S + SORTING * -(-R // at_once)) + 2 * R * S
     kernel = ConvFiltersAcross(shape, plain.dy, plain.window, at_once, lanes)
     return kernel if here < GAIN * there and kernel.stays_in_caches else None
