@@ -20,6 +20,7 @@ from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_tiles import (
     Domain,
     Windows,
+    at_once,
     each_strip,
     tiling,
     whole_vectors,
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 
 
 VECTORS: Final = 2
-"""Most vectors of outputs per block, and"""
-TOGETHER: Final = {1: 16, 2: 8}
-"""the tiles that are multiplied at once with that many."""
+"""Most vectors of outputs per block."""
 
 Place = tuple["Index", "Index", "Index", "Index"]
 """(image, row of tiles, column of tiles, first output)"""
@@ -201,7 +200,7 @@ class WinogradInput(Kernel):
 
 def passage(windows: Windows, outputs: tuple[int, int], layout: TransformedFilters, machine: Machine) -> Passage:
     """Return the passage to outputs of that many rows and columns."""
-    together = TOGETHER[max(block.vectors for block in layout.blocks)]
+    together = at_once(max(block.vectors for block in layout.blocks), machine)
     channels = whole_vectors(windows.plane.channels, machine) + layout.outputs
     return Passage(windows, layout, tiling(layout.winograd, outputs, channels, together), together)
 

@@ -18,6 +18,7 @@ from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_tiles import (
     Domain,
     Windows,
+    at_once,
     each_strip,
     tiling,
     whole_vectors,
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 
 
 VECTORS: Final = 2
-"""Most vectors of channels of a register tile, and"""
-FILTERS: Final = {1: 16, 2: 8}
-"""its filters with that many."""
+"""Most vectors of channels of a register tile."""
 
 
 @dataclass(frozen=True)
@@ -151,5 +150,5 @@ def winograd_filters(shape: ConvShape, dy: Plane, winograd: Winograd, machine: M
     wide = balanced(channels // machine.lanes_for(shape.x.channels), VECTORS)[0][1]
     both = channels + whole_vectors(shape.filters, machine)
     tiles = tiling(winograd, shape.out, both, beside=shape.filters * channels)
-    kernel = WinogradFilters(shape, dy, tiles, FILTERS[wide], wide, 0)
+    kernel = WinogradFilters(shape, dy, tiles, at_once(wide, machine), wide, 0)
     return replace(kernel, work=kernel.workspace(machine))

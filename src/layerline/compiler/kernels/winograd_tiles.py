@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 STRIP_BYTES: Final = 384 * 1024
 """Transformed values of a strip: they stay in a core's L2 cache (1 MiB) together with the filters in use."""
 
+SUMS: Final = 16
+"""Most sums in registers at a time: enough to hide the latency of a multiply-add."""
+
+
+def at_once(vectors: int, machine: Machine) -> int:
+    """Return how many rows of sums, of that many vectors each, stay in registers."""
+    return min(SUMS, machine.accumulators) // vectors
+
 
 @dataclass(frozen=True)
 class Tiling:
