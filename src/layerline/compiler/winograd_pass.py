@@ -76,6 +76,8 @@ class _Conversion:
     """The columns of filters → the same with the blocks of the transformed ones."""
     spilled: set[Buffer] = field(default_factory=set)
     """Gradients whose border holds other values than zero."""
+    activated: set[Buffer] = field(default_factory=set)
+    """The places of pooled outputs that an activation follows."""
     unpooled: dict[Buffer, Buffer] = field(default_factory=dict)
     """Gradients of pooled values → the same in their places among all outputs."""
 
@@ -83,6 +85,8 @@ class _Conversion:
         """Return an op, or those in its place."""
         kernel, new = op.kernel, None
         if isinstance(kernel, ConvForward):
+            if kernel.conv.places and kernel.conv.activation:
+                self.activated.add(op["at"])
             new = self._forward(op, kernel)
         elif isinstance(kernel, ConvPooledFilters | ConvPooledInput):
             new = self._pooled(op, kernel)
@@ -113,7 +117,8 @@ class _Conversion:
         """Return the ops for a gradient after a pool, if tiles of all outputs cost less than the pooled ones."""
         shape, g = kernel.shape, op["dy"]
         pays = dense_filters_pay if isinstance(kernel, ConvPooledFilters) else dense_input_pays
-        if not pays(shape, kernel.window) or (isinstance(kernel, ConvPooledFilters) and kernel.owned):
+        activated = op["at"] in self.activated
+        if not pays(shape, kernel.window, activated=activated) or (isinstance(kernel, ConvPooledFilters) and kernel.owned):
             return None
         plane = Plane(shape.filters, *shape.out, *wider(tiles_border(shape), gradient_border(shape)))
         dy = Buffer(g.name + "_unpooled", capacity(plane.size), Per.IMAGE, plane=plane)

@@ -112,7 +112,7 @@ class Passage:
     ) -> None:
         (n, i, j, t), (domain, memory), (height, width) = place, values, size
         winograd, lanes = self.tiling.winograd, pen.machine.lanes_for(self.real_outputs)
-        memory, side = pen.at(memory, t * domain.channels), range(winograd.size)
+        memory, side = pen.at(memory, t * domain.row), range(winograd.size)
         for o, count in vectors(pen, self.real_outputs, lanes):
             m = [[pen.load(memory, o + (a * winograd.size + b) * domain.step, lanes) for b in side] for a in side]
             found = both_ways(WrittenLinear(pen), winograd.from_outputs, m, gathered=True)

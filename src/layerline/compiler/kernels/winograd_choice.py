@@ -7,6 +7,7 @@ A transformed value costs as much as TRANSFORM multiply-adds of a product. By th
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from layerline.compiler.plane import Plane
 
 TRANSFORM: Final = 12
-POOLED: Final = 1.2
-"""What each pooled output costs, in multiply-adds, where only those with a gradient are visited: half of them after a
-ReLU, at under half of the peak;"""
-POOLED_FAR: Final = 2.2
+POOLED: Final = 2.4
+"""What each pooled output with a gradient costs, in multiply-adds, where only those are visited, at under half of the
+peak;"""
+POOLED_FAR: Final = 4.4
 """and if the filters take more than FAR_BYTES, so that they come from beyond the L2 cache for every output."""
+ACTIVE: Final = 0.5
+"""The part of the pooled outputs that have a gradient after an activation; without one all of them do."""
 FAR_BYTES: Final = 1024 * 1024
 GAIN: Final = 1.2
 """What it must gain, by this count, to be used."""
@@ -40,25 +43,31 @@ def input_choice(shape: ConvShape) -> Winograd | None:
     return _choice(shape, (shape.x.height, shape.x.width))
 
 
-def dense_filters_pay(shape: ConvShape, window: tuple[int, int]) -> bool:
-    """Whether after a pool the gradient of the filters costs less by tiles of all outputs than by the pooled ones."""
-    return _dense_pays(forward_choice(shape), shape, shape.out, window)
+def dense_filters_pay(shape: ConvShape, window: tuple[int, int], *, activated: bool) -> bool:
+    """Whether after a pool the gradient of the filters costs less by tiles of all outputs than by the pooled ones.
+
+    activated: an activation follows the pool.
+    """
+    cost = _cost(forward_choice(shape), shape, shape.out)
+    return cost < _pooled_cost(shape, window, activated=activated)
 
 
-def dense_input_pays(shape: ConvShape, window: tuple[int, int]) -> bool:
+def dense_input_pays(shape: ConvShape, window: tuple[int, int], *, activated: bool) -> bool:
     """Whether after a pool the gradient of the input costs less by tiles than by the pooled outputs."""
-    return _dense_pays(input_choice(shape), shape, (shape.x.height, shape.x.width), window)
+    cost = _cost(input_choice(shape), shape, (shape.x.height, shape.x.width))
+    return cost < _pooled_cost(shape, window, activated=activated)
 
 
-def _dense_pays(winograd: Winograd | None, shape: ConvShape, outputs: tuple[int, int], window: tuple[int, int]) -> bool:
+def _pooled_cost(shape: ConvShape, window: tuple[int, int], *, activated: bool) -> float:
     products = shape.x.channels * shape.filters * shape.kernel[0] * shape.kernel[1]
-    pooled = (shape.out[0] // window[0]) * (shape.out[1] // window[1]) * products
-    each = POOLED_FAR if products * DType.F32.bytes > FAR_BYTES else POOLED
-    return winograd is not None and _cost(winograd, shape, outputs) < each * pooled
+    pooled = (shape.out[0] // window[0]) * (shape.out[1] // window[1]) * (ACTIVE if activated else 1)
+    return products * pooled * (POOLED_FAR if products * DType.F32.bytes > FAR_BYTES else POOLED)
 
 
-def _cost(winograd: Winograd, shape: ConvShape, outputs: tuple[int, int]) -> int:
-    """Return the multiply-adds for an image, transforms included."""
+def _cost(winograd: Winograd | None, shape: ConvShape, outputs: tuple[int, int]) -> float:
+    """Return the multiply-adds for an image, transforms included; without tiles it is infinite."""
+    if winograd is None:
+        return math.inf
     (rows, columns), C, K = (-(-n // winograd.outputs) for n in outputs), shape.x.channels, shape.filters
     return rows * columns * winograd.products * (C * K + TRANSFORM * (C + K))
 

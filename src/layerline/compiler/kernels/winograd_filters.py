@@ -114,15 +114,15 @@ class WinogradFilters(Kernel):
                     with pen.loop("v", v_tiles) as i, pen.loop("o", o_tiles) as k:
                         c, o = (i * wide + v0) * lanes, k * filters + o0
                         cells = [(a, b) for a in range(filters) for b in range(wide)]
-                        total = pen.at(here[2], o * sums.channels + c)
-                        where = {(a, b): a * sums.channels + b * lanes for a, b in cells}
+                        total = pen.at(here[2], o * sums.row + c)
+                        where = {(a, b): a * sums.row + b * lanes for a, b in cells}
                         before = {cell: pen.load(total, where[cell], lanes) for cell in cells}
                         acc = {cell: pen.variable(pen.select(first, zero, so_far)) for cell, so_far in before.items()}
                         x_at, g_at = pen.at(here[0], c), pen.at(here[1], o)
                         with pen.loop("t", strip.tiles) as t:
-                            xv = [pen.load(x_at, t * xs.channels + b * lanes, lanes) for b in range(wide)]
+                            xv = [pen.load(x_at, t * xs.row + b * lanes, lanes) for b in range(wide)]
                             for a in range(filters):
-                                value = pen.broadcast(g_at, t * dys.channels + a, lanes)
+                                value = pen.broadcast(g_at, t * dys.row + a, lanes)
                                 for b in range(wide):
                                     pen.write(acc[a, b], pen.fma(value, xv[b], pen.read(acc[a, b])))
                         for cell in cells:
@@ -135,7 +135,7 @@ class WinogradFilters(Kernel):
         lanes, side = pen.machine.lanes_for(C), range(winograd.size)
         with pen.loop("o", shape.filters) as o:
             for c, count in vectors(pen, C, lanes):
-                here = pen.at(du, o * sums.channels + c)
+                here = pen.at(du, o * sums.row + c)
                 u = [[pen.load(here, (a * winograd.size + b) * sums.step, lanes) for b in side] for a in side]
                 dw = pen.at(pen.pointer("dw"), o * (rows.runs * rows.padded) + c)
                 for r, row in enumerate(both_ways(WrittenLinear(pen), winograd.from_filters, u, gathered=True)):

@@ -7,12 +7,14 @@ does not depend on the strip: each product of each tile is a sum over channels, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from layerline.compiler.dtype import DType
 from layerline.compiler.kernels.winograd_formula import WrittenLinear, both_ways
 from layerline.compiler.kernels.winograd_weights import apart
+from layerline.compiler.plane import ALIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 STRIP_BYTES: Final = 384 * 1024
 """Transformed values of a strip: they stay in a core's L2 cache (1 MiB) together with the filters in use."""
+
+FILLED: Final = 3
+"""How much larger a strip may be whose tiles fill all blocks: from beyond the L2 cache they cost less than idle sums."""
 
 SUMS: Final = 16
 """Most sums in registers at a time: enough to hide the latency of a multiply-add."""
@@ -65,8 +70,11 @@ def tiling(winograd: Winograd, outputs: tuple[int, int], channels: int, together
     """
     rows, columns = (-(-n // winograd.outputs) for n in outputs)
     limit = max(STRIP_BYTES, winograd.products * DType.F32.bytes * beside)
-    most = limit // (winograd.products * DType.F32.bytes * columns * channels)
-    most = max(most, -(-together // columns))
+    row_bytes = winograd.products * DType.F32.bytes * columns * channels
+    most = max(limit // row_bytes, -(-together // columns))
+    whole = math.lcm(together, columns) // columns
+    if whole * row_bytes <= FILLED * limit:
+        most = max(most, whole)
 
     def filled(strip: int) -> float:
         tiles = strip * columns
@@ -85,9 +93,14 @@ class Domain:
     """Whole vectors of them."""
 
     @property
+    def row(self) -> int:
+        """Return the elements from one tile to the next."""
+        return self.channels + (ALIGN if self.channels % (8 * ALIGN) == 0 else 0)
+
+    @property
     def step(self) -> int:
         """Return the elements from one product to the next."""
-        return apart(self.tiles * self.channels)
+        return apart(self.tiles * self.row)
 
     @property
     def size(self) -> int:
@@ -149,9 +162,9 @@ def write_transform(
     lanes, width = pen.machine.lanes_for(plane.channels), range(len(matrix[0]))
     for n, i, t in strip.each_row(pen):
         row = pen.at(memory, plane.begin(n) + plane.step(i * m) + windows.first)
-        line = pen.at(v, t * domain.channels)
+        line = pen.at(v, t * domain.row)
         with pen.loop("j", strip.of.columns) as j, pen.loop("c", domain.channels, step=lanes) as c:
-            x, cell = pen.at(row, plane.step(0, j * m) + c), pen.at(line, j * domain.channels + c)
+            x, cell = pen.at(row, plane.step(0, j * m) + c), pen.at(line, j * domain.row + c)
             window = [[pen.load(x, plane.step(a, b), lanes) for b in width] for a in width]
             found = both_ways(WrittenLinear(pen), matrix, window)
             for number, value in enumerate(value for row_ in found for value in row_):
@@ -181,9 +194,9 @@ def write_products(
             with pen.loop("block", block.count) as k:
                 taps = pen.at(u_, k * (layout.channels * block.width) + before * layout.channels)
                 with pen.loop("t", strip.tiles, 0, together) as t:
-                    x = pen.at(v_, t * values.channels)
-                    y = pen.at(m_, t * sums.channels + k * block.width + before)
-                    _block(pen, (x, values.channels), (taps, layout.channels), (y, sums.channels), (together, block))
+                    x = pen.at(v_, t * values.row)
+                    y = pen.at(m_, t * sums.row + k * block.width + before)
+                    _block(pen, (x, values.row), (taps, layout.channels), (y, sums.row), (together, block))
             before += block.count * block.width
 
 
