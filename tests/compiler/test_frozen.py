@@ -166,7 +166,7 @@ def test_frozen_layers_keep_their_bits_on_any_number_of_threads(name: str) -> No
     for threads in (1, 2, 3, 5):
         subject = engine(network, recipe, threads)
         before = subject.state()
-        assert subject.train(Epoch(some, np.arange(N), np.full(3, 0.02)), 0) == 3
+        assert subject.train(Epoch(some, np.arange(N), np.full(3, 0.2)), 0) == 3
         state = subject.state()
         assert list(state.weights) == list(before.weights) == list(network.weights)
         for key, value in state.weights.items():

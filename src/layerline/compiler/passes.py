@@ -34,11 +34,13 @@ from layerline.compiler.kernels.pool import PoolBackward, PoolForward, Unpool
 from layerline.compiler.kernels.relu import ReLUBackward
 from layerline.compiler.kernels.split import SplitPlanes, as_planes
 from layerline.compiler.kernels.update import Reduce, Step, ToColumns
-from layerline.compiler.kernels.winograd import WinogradForward
+from layerline.compiler.kernels.winograd import WinogradForward, WinogradInput
+from layerline.compiler.kernels.winograd_filters import WinogradFilters
 from layerline.compiler.norm_pass import fusable, fuse_norm, fuse_norm_gradient
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Op, Per, Program
 from layerline.compiler.spec import check
+from layerline.compiler.shards import wide_shard_size
 from layerline.compiler.winograd_pass import winograd
 
 if TYPE_CHECKING:
@@ -286,9 +288,11 @@ GROUP_BYTES: Final = 8 * 1024 * 1024
 """Memory limit of a group of images that exceeds the cache."""
 
 
-WINOGRAD_GROUP: Final = 8
-"""The least images of a group with transformed tiles: the filters are four times as large as by the definition, and are
-read once for all images of a group."""
+WINOGRAD_GROUP: Final = range(8, 33)
+"""Images of a group with transformed tiles: the filters are four times as large as by the definition, and are read once
+for all images of a group."""
+WIDE: Final = 16
+"""A network is wide if for each group of images it goes through that many times the values of an image."""
 
 
 def group_images(program: Program, machine: Machine) -> Program:
@@ -303,8 +307,11 @@ def group_images(program: Program, machine: Machine) -> Program:
     group, larger = (max(1, min(program.shard_size, limit // image_bytes)) for limit in (CACHE_BYTES, GROUP_BYTES))
     if weights / group > weights / larger + 2 * image_bytes:
         group = larger
-    if any(isinstance(op.kernel, WinogradForward) for op in program.ops):
-        group = max(group, min(program.shard_size, WINOGRAD_GROUP))
+    if transformed := sum(_transformed_bytes(op.kernel) for op in program.ops):
+        if program.training and transformed > WIDE * image_bytes:
+            program = replace(program, shard_size=wide_shard_size(program.batch_size))
+        wanted = min(max(transformed // image_bytes, WINOGRAD_GROUP[0]), WINOGRAD_GROUP[-1])
+        group = max(group, -(-program.shard_size // max(1, round(program.shard_size / wanted))))
     ops = []
     for op in program.ops:
         kernel = op.kernel
@@ -314,6 +321,18 @@ def group_images(program: Program, machine: Machine) -> Program:
             kernel = replace(kernel, tile=input_tile(kernel.shape, machine, group))
         ops.append(Op(kernel, op.buffers))
     return replace(program, ops=tuple(ops), group=group)
+
+
+def _transformed_bytes(kernel: Kernel) -> int:
+    """Return the size of the transformed filters, or of their gradient, that a kernel goes through in each group."""
+    match kernel:
+        case WinogradForward() | WinogradInput():
+            elements = kernel.passage.layout.size
+        case WinogradFilters():
+            elements = kernel.tiling.winograd.products * kernel.shape.filters * kernel.shape.x.channels
+        case _:
+            elements = 0
+    return elements * DType.F32.bytes
 
 
 PASSES: Final = (

@@ -7,20 +7,27 @@ from typing import Final
 MAX_SHARDS: Final = 16
 
 
-def shard_size(batch_size: int) -> int:
-    """Return the images per shard, from the batch size alone, so that results do not depend on the number of threads.
+def shard_size(batch_size: int, max_shards: int = MAX_SHARDS) -> int:
+    """Return the images per shard: not from the number of threads, so that results do not depend on it.
 
-    There are at most 16 shards. Of the sizes that give 8 to 16, it chooses the one with the least idle time on two
-    threads, then on four and eight: 50 images are 10 shards of 5, not 8 of 7, which two threads would split 28 to 22.
+    There are at most 16 shards, or fewer. Of the sizes that give 8 to 16 (or half as many to as many), it chooses the
+    one with the least idle time on two threads, then on four and eight: 50 images are 10 shards of 5, not 8 of 7, which
+    two threads would split 28 to 22.
 
     Among sizes that give the same number of shards, the load of the busier of two threads is monotonic in the size: it
     rises if that thread has one more full shard, and falls if it has the last, partial one. So the best is the smallest
     or the largest of them, and the search stays small for any batch.
     """
-    fewest, most = -(-batch_size // MAX_SHARDS), -(-batch_size // 8)
-    smallest = [-(-batch_size // shards) for shards in range(1, MAX_SHARDS + 1)]
+    fewest, most = -(-batch_size // max_shards), -(-batch_size // (max_shards // 2))
+    smallest = [-(-batch_size // shards) for shards in range(1, max_shards + 1)]
     ends = {size for least in smallest for size in (least - 1, least) if fewest <= size <= most}
     return min(sorted(ends), key=lambda size: (_longest(batch_size, size, 2), _idle(batch_size, size)))
+
+
+def wide_shard_size(batch_size: int) -> int:
+    """Return the images per shard of a network that goes through much more memory for each shard than for an image: at
+    least 8, if that leaves 8 shards."""
+    return shard_size(batch_size, min(max(batch_size // 8, MAX_SHARDS // 2), MAX_SHARDS))
 
 
 def _idle(batch_size: int, size: int) -> int:
