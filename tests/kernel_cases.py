@@ -335,9 +335,9 @@ def as_filters(k: Any, machine: Machine) -> dict[str, Lies]:
 
 def of_muon(k: Any, machine: Machine) -> dict[str, Lies]:
     """Return where filters lie, and the matrices that are Muon's own."""
-    f, (wide, square) = k.filters, k.filters.workspace(machine)
+    f = k.filters
     rows = listed(f.lines, f.runs, f.length, padded=f.padded)
-    own = {**dict.fromkeys("XY", listed(wide)), **dict.fromkeys("AB", listed(square))}
+    own = {name: listed(size) for name, size in f.workspace(machine).items()}
     return {**dict.fromkeys(("g", "u", "v"), rows), **own, "factor": listed(1)}
 
 

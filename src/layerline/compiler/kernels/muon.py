@@ -6,9 +6,11 @@ The math.  For the gradient g of filters, seen as a matrix (O, C·R·S):
 ‖u‖ is the Frobenius norm. (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".) All sums are
 float32; those over k run in lanes that are reduced as a tree, or in the order of k.
 
-The schedule.  One item processes a whole tensor: filters are small, and tensors run in parallel. X·Xᵀ accumulates a
-4 × 4 tile, 8 loads for 16 multiply-adds; the other products a tile of 4 rows × 4 vectors, a broadcast per 4
-multiply-adds.
+The schedule.  One item processes a whole tensor, and tensors run in parallel, those with the most work first. X·Xᵀ is
+symmetric: of a pair of elements one is computed, the same bits as the other. It accumulates a tile of T × T, 2·T loads
+for T² multiply-adds; a few tiles of rows stay in the L2 cache while all rows to the right of them come by. The other
+products accumulate a tile of 4 rows × T vectors, whose columns stay in the cache for all rows. T is 4, or 3 with 16
+registers.
 """
 
 from __future__ import annotations
@@ -30,8 +32,15 @@ if TYPE_CHECKING:
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 ROUNDS: Final = 5
 EPSILON: Final = 1e-7
-TILE: Final = 4
-"""Rows, columns or vectors of a tile."""
+ROWS: Final = 4
+"""Rows of a tile of a product."""
+KEPT: Final = 4
+"""Tiles of rows of X that stay in the cache for X·Xᵀ: 150 kB of them, if X has 256 filters of 256 channels."""
+
+
+def tile_side(machine: Machine) -> int:
+    """Return T: T² sums, or 4·T, and what they are made from, fit in registers."""
+    return 4 if machine.accumulators >= 16 else 3
 
 
 @dataclass(frozen=True)
@@ -69,15 +78,16 @@ class Filters:
         lanes = self.lanes(machine)
         return -(-self.shape(machine)[0] // lanes) * lanes
 
-    def workspace(self, machine: Machine) -> tuple[int, int]:
-        """Return the number of elements of X and of A."""
+    def workspace(self, machine: Machine) -> dict[str, int]:
+        """Return the number of elements of X, of A and B, and of the panel P."""
         m, n = self.shape(machine)
-        return max(m * n, self.lines * self.line), m * self.square(machine)
+        square = m * self.square(machine)
+        return {"X": m * n, "A": square, "B": square, "P": m * tile_side(machine) * self.lanes(machine)}
 
 
 @dataclass(frozen=True)
 class MuonDirection(Kernel):
-    """Updates v, and u = the direction. X, Y, A and B are its workspace, whatever they held before."""
+    """Updates v, and u = the direction. X, A, B and P are its workspace, whatever they held before."""
 
     filters: Filters
     clip: bool = False
@@ -87,7 +97,7 @@ class MuonDirection(Kernel):
         f = self.filters
         n, rows = f.lines * f.line, f.line if f.transposed else f.lines
         factor = {"factor": reads(1)} if self.clip else {}
-        own = {"X": owns(n), "Y": owns(n), "A": owns(rows * rows), "B": owns(rows * rows)}
+        own = {"X": owns(n), "A": owns(rows * rows), "B": owns(rows * rows), "P": owns(rows)}
         return {"g": reads(n), "v": updates(n), "hyper": given(), **factor, **own, "u": sets(n)}
 
     @property
@@ -113,14 +123,12 @@ class MuonDirection(Kernel):
         self._momentum(pen)
         self._scale(pen)
         a, b, c = COEFFICIENTS
-        wide, square = _Matrix("X", m, n), self.filters.square(pen.machine)
-        A = _Matrix("A", m, square)
+        X, square = _Matrix("X", m, n), self.filters.square(pen.machine)
+        A, B = (_Matrix(name, m, square) for name in "AB")
         with pen.loop("round", ROUNDS):
-            self._gram(pen, wide, A, lanes)
-            mix(pen, (A, A, A, _Matrix("B", m, square)), (b, c), lanes)
-            mix(pen, (_Matrix("B", m, square), wide, wide, _Matrix("Y", m, n)), (a, 1.0), lanes)
-            with pen.loop("i", m * n, step=lanes) as i:
-                pen.store(pen.load(pen.pointer("Y"), i, lanes), pen.pointer("X"), i)
+            self._gram(pen, X, A, lanes)
+            mix(pen, (A, A, B), (b, c), lanes)
+            mix(pen, (B, X, X), (a, 1.0), lanes)
         self._write_direction(pen)
 
     def _momentum(self, pen: Pen) -> None:
@@ -158,12 +166,16 @@ class MuonDirection(Kernel):
             pen.store(value, pen.pointer("X"), k * n + line)
 
     def _gram(self, pen: Pen, X: _Matrix, A: _Matrix, lanes: int) -> None:
-        """Write A = X·Xᵀ."""
-        pieces = balanced(X.rows, TILE)
-        for i0, rows, i_tiles in pieces:
-            for j0, columns, j_tiles in pieces:
-                with pen.loop("i", i_tiles) as i, pen.loop("j", j_tiles) as j:
-                    self._gram_tile(pen, (X, A), (i * rows + i0, j * columns + j0), (rows, columns), lanes)
+        """Write A = X·Xᵀ: of each pair of tiles the one with j ≥ i, and its mirror image."""
+        pieces = balanced(X.rows, tile_side(pen.machine))
+        for number, (i0, rows, i_tiles) in enumerate(pieces):
+            for j0, columns, j_tiles in pieces[number:]:
+                with pen.loop("kept", i_tiles, 0, KEPT) as kept:
+                    end = pen.smaller(i_tiles - kept, KEPT) + kept
+                    with pen.loop("j", j_tiles, kept if i0 == j0 else 0) as j:
+                        last = pen.smaller(j + 1, end) if i0 == j0 else end
+                        with pen.loop("i", last.single, kept) as i:
+                            self._gram_tile(pen, (X, A), (i * rows + i0, j * columns + j0), (rows, columns), lanes)
 
     def _gram_tile(
         self, pen: Pen, matrices: tuple[_Matrix, _Matrix], at: tuple[Index, Index], size: tuple[int, int], lanes: int
@@ -177,7 +189,9 @@ class MuonDirection(Kernel):
             for (a, b), total in sums.items():
                 pen.write(total, pen.fma(left[a], right[b], pen.read(total)))
         for (a, b), total in sums.items():
-            pen.store(pen.fold(pen.read(total)), pen.pointer(A.name), (i + a) * A.columns + (j + b))
+            element = pen.fold(pen.read(total))
+            for row, column in ((i + a, j + b), (j + b, i + a)):
+                pen.store(element, pen.pointer(A.name), row * A.columns + column)
 
     def _write_direction(self, pen: Pen) -> None:
         """Write u from X."""
@@ -200,28 +214,34 @@ class _Matrix:
     columns: int
 
 
-def mix(
-    pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix, _Matrix], coefficients: tuple[float, float], lanes: int
-) -> None:
-    """Write out = α·base + β·left·right, for (left, right, base, out) and (α, β)."""
-    left, right, base, out = matrices
-    for i0, rows, i_tiles in balanced(left.rows, TILE):
-        for v0, wide, v_tiles in balanced(out.columns // lanes, TILE):
-            with pen.loop("i", i_tiles) as t, pen.loop("v", v_tiles) as v:
-                i, j = t * rows + i0, (v * wide + v0) * lanes
-                cells = [(a, k) for a in range(rows) for k in range(wide)]
-                sums = {cell: pen.variable(pen.constant(0.0, lanes)) for cell in cells}
-                with pen.loop("k", left.rows) as k:
-                    row = [pen.load(pen.pointer(right.name), k * right.columns + j + w * lanes, lanes)
-                           for w in range(wide)]  # fmt: skip
-                    for a in range(rows):
-                        factor = pen.broadcast(pen.pointer(left.name), (i + a) * left.columns + k, lanes)
-                        for w in range(wide):
-                            pen.write(sums[a, w], pen.fma(factor, row[w], pen.read(sums[a, w])))
-                for a, w in cells:
-                    here = (i + a) * out.columns + j + w * lanes
-                    old = pen.load(pen.pointer(base.name), here, lanes)
-                    _store(pen, pen.read(sums[a, w]), old, coefficients, (out.name, here))
+def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix], factors: tuple[float, float], lanes: int) -> None:
+    """Write out = α·right + β·left·right, for (left, right, out) and (α, β); `out` may be `right`.
+
+    Some columns of `right`, a panel, are copied to P: there they are contiguous, and no longer needed in their place.
+    """
+    left, right, out = matrices
+    panel = pen.pointer("P")
+    for v0, wide, v_tiles in balanced(out.columns // lanes, tile_side(pen.machine)):
+        with pen.loop("v", v_tiles) as v:
+            j, vectors_of_row = (v * wide + v0) * lanes, range(wide)
+            with pen.loop("k", left.rows) as k:
+                for w in vectors_of_row:
+                    value = pen.load(pen.pointer(right.name), k * right.columns + j + w * lanes, lanes)
+                    pen.store(value, panel, (k * wide + w) * lanes)
+            for i0, rows, i_tiles in balanced(left.rows, ROWS):
+                with pen.loop("i", i_tiles) as t:
+                    i, cells = t * rows + i0, [(a, w) for a in range(rows) for w in vectors_of_row]
+                    sums = {cell: pen.variable(pen.constant(0.0, lanes)) for cell in cells}
+                    with pen.loop("k", left.rows) as k:
+                        row = [pen.load(panel, (k * wide + w) * lanes, lanes) for w in vectors_of_row]
+                        for a in range(rows):
+                            factor = pen.broadcast(pen.pointer(left.name), (i + a) * left.columns + k, lanes)
+                            for w in vectors_of_row:
+                                pen.write(sums[a, w], pen.fma(factor, row[w], pen.read(sums[a, w])))
+                    for a, w in cells:
+                        old = pen.load(panel, ((i + a) * wide + w) * lanes, lanes)
+                        here = (i + a) * out.columns + j + w * lanes
+                        _store(pen, pen.read(sums[a, w]), old, factors, (out.name, here))
 
 
 def _store(pen: Pen, total: Value, old: Value, coefficients: tuple[float, float], to: tuple[str, Index]) -> None:

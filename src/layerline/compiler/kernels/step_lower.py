@@ -16,8 +16,7 @@ from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Kind, Op, Per
 
 if TYPE_CHECKING:
-    from layerline.compiler.builder import Builder, PendingStep, TrainedTensor
-    from layerline.compiler.kernels.muon import Filters
+    from layerline.compiler.builder import Builder, PendingStep
     from layerline.compiler.task import Task
     from layerline.layers import Weight
     from layerline.network import Network
@@ -40,37 +39,41 @@ def slots_of(network: Network, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def steps(b: Builder) -> list[Op]:
-    """Return the optimizer steps of all parameters."""
-    return [op for step in b.steps for op in _step(b, step)]
+    """Return the optimizer steps of all parameters, after all of Muon's directions: they are a phase of their own, in
+    which each is one item, and begins with those that take longest."""
+    directions = {step: op for step in b.steps if (op := _direction(b, step)) is not None}
+    longest_first = sorted(directions.values(), key=lambda op: op.kernel.multiply_adds(1), reverse=True)
+    return [*longest_first, *(op for step in b.steps for op in _step(b, step, directions.get(step)))]
 
 
-def _step(b: Builder, step: PendingStep) -> list[Op]:
-    """Return the ops that step a parameter, from its whole gradient, and update its copies; with Muon the direction is
-    a separate op."""
+def _step(b: Builder, step: PendingStep, direction: Op | None) -> list[Op]:
+    """Return the ops that step a parameter, from its whole gradient or along a direction, and update its copies."""
     of, filters, ((w, _), *others) = step.of, step.filters, step.of.tensor.homes
     optimizer = b.task.optimizer_for(of.kind, backbone=of.backbone)
     slots, gradient = dict(of.tensor.slots), of.gradient
-    before = []
-    if b.task.muon and of.kind is Kind.FILTERS and filters is not None:
-        before.append(_direction(b, of, filters))
+    if direction is not None and filters is not None:
         length = MATCH_ADAM * math.sqrt(max(filters.lines, filters.runs * filters.length))
         optimizer = Follow(optimizer.decay, ema=optimizer.ema, rate_factor=optimizer.rate_factor, length=length)
-        gradient = before[0]["u"]
+        gradient = direction["u"]
     state = [slots[name] for name in optimizer.all_slots]
     factor = [FACTOR] if optimizer.clip else []
     stepped = Op(Step(of.grid, optimizer), (gradient, w, *state, HYPER, *factor))
     copies = [Op(ToColumns(of.grid, layout), (w, copy)) for copy, layout in others if isinstance(layout, Columns)]
-    return [*before, stepped, *copies]
+    return [stepped, *copies]
 
 
-def _direction(b: Builder, of: TrainedTensor, filters: Filters) -> Op:
-    """Return the op that computes Muon's direction for a convolution's filters."""
-    name, (wide, square), clip = of.gradient.name, filters.workspace(b.machine), b.task.optimizer.clip
-    X, Y = (Buffer(f"{letter}_{name}", capacity(wide), Per.ONCE) for letter in "XY")
-    A, B = (Buffer(f"{letter}_{name}", capacity(square), Per.ONCE) for letter in "AB")
+def _direction(b: Builder, step: PendingStep) -> Op | None:
+    """Return the op that computes Muon's direction for a convolution's filters, if this is such a step."""
+    of, filters = step.of, step.filters
+    if not (b.task.muon and of.kind is Kind.FILTERS and filters is not None):
+        return None
+    name, clip = of.gradient.name, b.task.optimizer.clip
+    work = [
+        Buffer(f"{letter}_{name}", capacity(size), Per.ONCE) for letter, size in filters.workspace(b.machine).items()
+    ]
     u, v = Buffer(f"u_{name}", of.gradient.size, Per.ONCE), dict(of.tensor.slots)["momentum"]
     factor = [FACTOR] if clip else []
-    return Op(MuonDirection(filters, clip), (of.gradient, v, HYPER, *factor, X, Y, A, B, u))
+    return Op(MuonDirection(filters, clip), (of.gradient, v, HYPER, *factor, *work, u))
 
 
 def clipping(b: Builder) -> list[Op]:
