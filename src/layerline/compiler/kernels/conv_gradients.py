@@ -51,10 +51,13 @@ class FiltersTile:
 
 
 def filters_tile(shape: ConvShape, machine: Machine, *, places: bool) -> FiltersTile:
-    """Return the tile of the filter gradient."""
+    """Return the tile of the filter gradient: with 16 registers and no positions, 4 filters × 3 vectors."""
     rows, most = shape.rows(machine), machine.accumulators - 2
-    vectors = balanced(rows.padded // machine.lanes_for(rows.length), most if places else 6)[0][1]
-    runs = balanced(rows.runs, max(1, (most if places else 8) // vectors))[0][1]
+    wide, patch = (most, most) if places else (6, 8)
+    if machine.registers <= 16 and not places:
+        most, wide, patch = machine.accumulators, 3, 3
+    vectors = balanced(rows.padded // machine.lanes_for(rows.length), wide)[0][1]
+    runs = balanced(rows.runs, max(1, patch // vectors))[0][1]
     filters = min(4 if places else most, most // (runs * vectors))
     return FiltersTile(balanced(shape.group_filters, max(1, filters))[0][1], runs, vectors)
 
