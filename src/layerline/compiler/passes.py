@@ -39,8 +39,8 @@ from layerline.compiler.kernels.winograd_filters import WinogradFilters
 from layerline.compiler.norm_pass import fusable, fuse_norm, fuse_norm_gradient
 from layerline.compiler.plane import capacity
 from layerline.compiler.program import Buffer, Op, Per, Program
-from layerline.compiler.spec import check
 from layerline.compiler.shards import wide_shard_size
+from layerline.compiler.spec import check
 from layerline.compiler.winograd_pass import winograd
 
 if TYPE_CHECKING:

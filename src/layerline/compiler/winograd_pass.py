@@ -116,9 +116,9 @@ class _Conversion:
     def _pooled(self, op: Op, kernel: ConvPooledFilters | ConvPooledInput) -> tuple[Op, ...] | None:
         """Return the ops for a gradient after a pool, if tiles of all outputs cost less than the pooled ones."""
         shape, g = kernel.shape, op["dy"]
+        owned = isinstance(kernel, ConvPooledFilters) and kernel.owned
         pays = dense_filters_pay if isinstance(kernel, ConvPooledFilters) else dense_input_pays
-        activated = op["at"] in self.activated
-        if not pays(shape, kernel.window, activated=activated) or (isinstance(kernel, ConvPooledFilters) and kernel.owned):
+        if owned or not pays(shape, kernel.window, activated=op["at"] in self.activated):
             return None
         plane = Plane(shape.filters, *shape.out, *wider(tiles_border(shape), gradient_border(shape)))
         dy = Buffer(g.name + "_unpooled", capacity(plane.size), Per.IMAGE, plane=plane)

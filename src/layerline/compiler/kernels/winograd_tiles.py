@@ -31,7 +31,7 @@ STRIP_BYTES: Final = 384 * 1024
 """Transformed values of a strip: they stay in a core's L2 cache (1 MiB) together with the filters in use."""
 
 FILLED: Final = 3
-"""How much larger a strip may be whose tiles fill all blocks: from beyond the L2 cache they cost less than idle sums."""
+"""How much larger a strip may be if its tiles fill all blocks: idle sums cost more than what is beyond the L2 cache."""
 
 SUMS: Final = 16
 """Most sums in registers at a time: enough to hide the latency of a multiply-add."""
