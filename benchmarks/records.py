@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 DATA: Final = ("data", "data_dir")
 """Options that say where the data is."""
+MINUTE: Final = 60
+"""From so many seconds on, an epoch's end is worth a line on the screen."""
 
 
 @dataclass
@@ -46,9 +48,11 @@ class Times(Watcher):
 
     def epoch(self, row: EpochRow, train: Scores, validation: Scores | None) -> bool:
         """Add an epoch."""
-        del train, validation
+        del validation
         self.cores = time.process_time() - self.began
         self.epochs.append(row.seconds)
+        if row.seconds >= MINUTE:
+            print(f"epoch {row.epoch}: {row.seconds:.0f} s, training accuracy {train.accuracy:.4f}", flush=True)
         return False
 
 

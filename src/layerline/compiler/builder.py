@@ -88,7 +88,7 @@ class Builder:
 
     @property
     def shards(self) -> int:
-        """Return the number of shards in a full batch."""
+        """Return the number of shards in a full batch, before `wide_shards`, which leaves fewer."""
         return -(-self.task.batch_size // shard_size(self.task.batch_size))
 
     def op(self, kernel: Kernel, *buffers: Buffer) -> None:

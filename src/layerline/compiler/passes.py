@@ -9,6 +9,7 @@ fuse_copies   step; to_columns          →  step that also writes the copy
 across        conv                      →  conv_across, with columns in the lanes, if filters would leave lanes empty
 filters_in_lanes  conv_filters          →  conv_few_taps, with filters in the lanes, if taps would leave lanes empty
 windows_in_lanes  conv_at_filters       →  conv_filters_across, with pool windows in the lanes, likewise for gray images
+wide_shards   shards of a few images  →  larger ones, if filters take far more memory than an image
 group_images  FC kernels for one image  →  for several images, processed together
 remove_dead_ops  removes ops whose results are never read
 """
@@ -292,7 +293,17 @@ WINOGRAD_GROUP: Final = range(8, 33)
 """Images of a group with transformed tiles: the filters are four times as large as by the definition, and are read once
 for all images of a group."""
 WIDE: Final = 16
-"""A network is wide if for each group of images it goes through that many times the values of an image."""
+"""A network is wide if its transformed filters and their gradients have that many times the values of an image."""
+
+
+def wide_shards(program: Program, _: Machine) -> Program:
+    """Split a batch of a wide network into larger shards, each of which goes through all transformed filters.
+
+    Gradients are summed shard by shard, so this changes bits; it depends on the network and the batch alone.
+    """
+    if not program.training or _transformed_bytes(program) <= WIDE * _image_bytes(program):
+        return program
+    return replace(program, shard_size=wide_shard_size(program.batch_size))
 
 
 def group_images(program: Program, machine: Machine) -> Program:
@@ -302,14 +313,12 @@ def group_images(program: Program, machine: Machine) -> Program:
     memory: FC's weights once per group, each image's values out of the cache and back. This is scheduling only: the
     results are bit-identical, except with transformed tiles, whose gradients of filters are summed within a group.
     """
-    image_bytes = sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
+    image_bytes = _image_bytes(program)
     weights = sum(op["w"].size * DType.F32.bytes for op in program.ops if isinstance(op.kernel, FCForward | FCInput))
     group, larger = (max(1, min(program.shard_size, limit // image_bytes)) for limit in (CACHE_BYTES, GROUP_BYTES))
     if weights / group > weights / larger + 2 * image_bytes:
         group = larger
-    if transformed := sum(_transformed_bytes(op.kernel) for op in program.ops):
-        if program.training and transformed > WIDE * image_bytes:
-            program = replace(program, shard_size=wide_shard_size(program.batch_size))
+    if transformed := _transformed_bytes(program):
         wanted = min(max(transformed // image_bytes, WINOGRAD_GROUP[0]), WINOGRAD_GROUP[-1])
         group = max(group, -(-program.shard_size // max(1, round(program.shard_size / wanted))))
     ops = []
@@ -323,15 +332,20 @@ def group_images(program: Program, machine: Machine) -> Program:
     return replace(program, ops=tuple(ops), group=group)
 
 
-def _transformed_bytes(kernel: Kernel) -> int:
-    """Return the size of the transformed filters, or of their gradient, that a kernel goes through in each group."""
-    match kernel:
-        case WinogradForward() | WinogradInput():
-            elements = kernel.passage.layout.size
-        case WinogradFilters():
-            elements = kernel.tiling.winograd.products * kernel.shape.filters * kernel.shape.x.channels
-        case _:
-            elements = 0
+def _image_bytes(program: Program) -> int:
+    """Return the size of all values and gradients of an image."""
+    return sum(b.size * b.dtype.bytes for b in program.buffers if b.per == Per.IMAGE)
+
+
+def _transformed_bytes(program: Program) -> int:
+    """Return the size of the transformed filters, and of their gradients, that each group of images goes through."""
+    elements = 0
+    for op in program.ops:
+        match op.kernel:
+            case WinogradForward() | WinogradInput() as kernel:
+                elements += kernel.passage.layout.size
+            case WinogradFilters() as kernel:
+                elements += kernel.tiling.winograd.products * kernel.shape.filters * kernel.shape.x.channels
     return elements * DType.F32.bytes
 
 
@@ -348,6 +362,7 @@ PASSES: Final = (
     across,
     filters_in_lanes,
     windows_in_lanes,
+    wide_shards,
     group_images,
 )
 """In order; fuse_activation runs twice, for one after the pool."""
