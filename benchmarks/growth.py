@@ -3,7 +3,7 @@
     python benchmarks/growth.py --mnist DIR --cifar10 PATH [--only images]
 
 Each point is `layerline engine bench`: epochs alternating with PyTorch's in its fastest setting without torch.compile,
-from the same weights, median of --pairs. Channels: two convolutions of 3×3 on CIFAR-10's images, per multiply-add.
+from the same weights, median of --pairs. Channels: three convolutions of 3×3 on CIFAR-10's images, per multiply-add.
 Images, batch size and threads: the first row of docs/speed.md, six-layer on MNIST, and vgg-small for threads as well.
 The loss after the epoch is in the results for both sides.
 """
@@ -110,7 +110,7 @@ def point(network: str, data: Dataset, batch: int, threads: int, images: int, pa
 def draw(name: str, points: Sequence[dict[str, Any]]) -> None:
     """Write the graph of one of GRAPHS, both axes logarithmic."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -121,10 +121,10 @@ def draw(name: str, points: Sequence[dict[str, Any]]) -> None:
     across, up = GRAPHS[name]
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
     axes.set_xticks([each["at"] for each in points], [f"{each['at']:,d}" for each in points], minor=False)
-    axes.xaxis.set_minor_locator(LogLocator(subs=()))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(LogLocator(subs=()))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
     axes.legend()
     path = RESULTS / f"growth-{name}.png"
