@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from conditions import RESULTS, write
 
 import layerline
-from layerline.engines import peers
 from layerline.engines.bench import bench
+from layerline.engines.peers import SETTINGS
 from layerline.recipe import Recipe
 from layerline.system.cores import cores
 
@@ -42,6 +42,8 @@ GlobalPool
 Flat
 FC classes
 """
+EAGER: Final = tuple(setting for setting in SETTINGS if not setting.compiled)
+"""PyTorch's settings that start at once; the others take a minute each."""
 GRAPHS: Final = {
     "channels": ("channels", "ns per multiply-add and image"),
     "images": ("images per epoch", "µs per image"),
@@ -58,7 +60,6 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--only", choices=tuple(GRAPHS), help="measure one graph again, and keep the others")
     options = parser.parse_args()
-    peers.SETTINGS = tuple(each for each in peers.SETTINGS if not each.compiled)  # type: ignore[misc]  # a minute each
     mnist = layerline.load_data("mnist", data_dir=options.mnist, validation="none")
     cifar = layerline.load_data(options.cifar10, validation="none", group_by="none")
     before = RESULTS / "growth.json"
@@ -76,7 +77,7 @@ def measured(name: str, mnist: Dataset, cifar: Dataset, pairs: int) -> Iterator[
     match name:
         case "channels":
             for channels in CHANNELS:
-                text, images = WIDE.format(channels), 40_000 // channels
+                text, images = WIDE.format(channels), max(1024, 40_000 // channels // 128 * 128)
                 yield {"at": channels, **point(text, cifar, 128, cores(), images, pairs)}
         case "images":
             for images in IMAGES:
@@ -96,7 +97,8 @@ def point(network: str, data: Dataset, batch: int, threads: int, images: int, pa
     """Return the microseconds per image of both sides, the multiply-adds of an image, and the losses."""
     net = layerline.parse(network, data) if "\n" in network else layerline.read(network, data)
     recipe = Recipe(batch_size=batch, momentum=0.0, learning_rate=0.01)
-    result = bench(net, data, recipe, threads, images=images, pairs=pairs, against_torch=True).as_dict()
+    how = {"images": images, "pairs": pairs, "against_torch": True, "settings": EAGER}
+    result = bench(net, data, recipe, threads, **how).as_dict()
     print(network.split("\n")[-1] or net.parameter_count, batch, threads, images, result["microseconds_an_image"])
     return {
         "images": images,

@@ -485,7 +485,9 @@ def test_help_imports_little() -> None:
     what it takes of a core, 0.1 s, no test can measure on a machine that does something else."""
     command = [sys.executable, "-X", "importtime", *COMMAND[1:], "--help"]
     ended = subprocess.run(command, env=PLAIN, capture_output=True, text=True, check=True)  # noqa: S603
-    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")}
+    imported = {
+        line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")
+    }
     ours = {name for name in imported if name.partition(".")[0] == "layerline"}
     assert {"layerline.cli.commands", "layerline.cli.option"} <= ours
     assert len(ours) <= 40

@@ -18,7 +18,7 @@ from layerline.cli.engine_bench import lines
 from layerline.cli.entry_point import layerline as command
 from layerline.compiler.machine import named
 from layerline.engines import peers
-from layerline.engines.bench import Bench, EpochPair, bench
+from layerline.engines.bench import Bench, EpochPair, bench, distance
 from layerline.engines.peers import SETTINGS, Peer, Setting
 from layerline.errors import DivergedError, UserError
 from layerline.recipe import Recipe
@@ -29,13 +29,13 @@ RECIPE = Recipe(batch_size=16, learning_rate=0.05, momentum=0.9)
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_both_sides_train_the_same_epoch(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+def test_both_sides_train_the_same_epoch(last: bool) -> None:
     """From the same weights, on the same images in the same order, with a smaller last batch, the losses agree within
     rounding, in every pair; a side that had begun with other weights, or gone on with the last, would be far away."""
-    monkeypatch.setattr(peers, "SETTINGS", (Setting(last, keep_memory=True),))
     said: list[str] = []
-    network = layerline.parse(TEXT, DATA)
-    found = bench(network, DATA, RECIPE, 2, images=54, pairs=2, against_torch=True, say=said.append)
+    network, settings = layerline.parse(TEXT, DATA), (Setting(last, keep_memory=True),)
+    more = {"pairs": 2, "against_torch": True, "settings": settings, "say": said.append}
+    found = bench(network, DATA, RECIPE, 2, images=54, **more)
     (name,) = found.losses or {}
     assert name == ("channels_last + keep" if last else "default + keep")
     assert (found.losses or {})[name] == pytest.approx(found.loss, rel=1e-4)
@@ -43,18 +43,21 @@ def test_both_sides_train_the_same_epoch(monkeypatch: pytest.MonkeyPatch, last: 
     assert (found.images, found.batch_size, found.threads, len(found.pairs)) == (54, 16, 2, 2)
     assert all(pair.ours > 0 and pair.pytorch[name] > 0 for pair in found.pairs)
     assert not found.differing
+    assert not found.astray
+    assert 0 < (found.distances or {})[name] < 1e-4
     assert len(said) == 3
 
 
 def test_both_sides_are_held_to_another_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """With AVX2, the compiled engine has vectors of 8 floats, and the losses still agree."""
-    monkeypatch.setattr(peers, "SETTINGS", (Setting(channels_last=False, keep_memory=True),))
+    settings = (Setting(channels_last=False, keep_memory=True),)
     narrow, environments = named("x86-64-v3"), []
     start = peers.subprocess.Popen
     monkeypatch.setattr(
         peers.subprocess, "Popen", lambda *words, **more: environments.append(more["env"]) or start(*words, **more)
     )
-    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True, machine=narrow)
+    how = {"pairs": 1, "against_torch": True, "settings": settings, "machine": narrow}
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, **how)
     assert found.held == found.as_dict()["held_to"] == "x86-64-v3"
     assert environments[0].items() >= peers.INSTRUCTIONS[8].items()
     assert not found.differing
@@ -88,11 +91,41 @@ def test_settings_have_names_of_their_own() -> None:
 def test_a_setting_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are measured, and it is listed."""
     before = Peer.ready
-    monkeypatch.setattr(peers, "SETTINGS", (Setting(False, keep_memory=True), Setting(True, keep_memory=True)))
+    settings = (Setting(False, keep_memory=True), Setting(True, keep_memory=True))
     monkeypatch.setattr(Peer, "ready", lambda self: None if self.setting.channels_last else before(self))
-    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True)
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, pairs=1, against_torch=True, settings=settings)
     assert list(found.losses or {}) == ["default + keep"]
     assert found.failed == {"channels_last + keep": "without a message"}
+
+
+def test_a_peer_with_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tensor that was never trained is found, although the losses after an epoch of three steps agree."""
+    honest = Peer.weights
+    start = layerline.network.initial_weights(layerline.parse(TEXT, DATA), RECIPE.seed)
+    monkeypatch.setattr(Peer, "weights", lambda self: {**honest(self), "0.weight": start["0.weight"]})
+    how = {"images": 48, "pairs": 1, "against_torch": True, "settings": SETTINGS[:1]}
+    found = bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, **how)
+    assert found.astray == found.distances == {"default": pytest.approx(1.0)}
+    assert found.as_dict()["weights_distance"] == found.distances
+
+
+def test_the_distance_of_weights() -> None:
+    """Per tensor, relative to how far it has moved; one that moves by rounding only does not count; NaN does."""
+    start = {"w": np.zeros(4), "b": np.zeros(2), "count": np.array(0)}
+    ours = {"w": np.full(4, 1.0), "b": np.full(2, 1e-7), "count": np.array(3)}
+    assert distance(start, ours, ours) == 0
+    assert distance(start, ours, {**ours, "b": np.full(2, -1e-7), "count": np.array(7)}) < 1e-4
+    assert distance(start, ours, {**ours, "w": np.full(4, 1.1)}) == pytest.approx(0.1)
+    assert distance(start, ours, {**ours, "b": np.full(2, 0.1)}) > 1
+    assert np.isnan(distance(start, ours, {**ours, "b": np.full(2, np.nan)}))
+    assert distance(start, start, start) == 0
+
+
+def test_dropout_is_not_compared() -> None:
+    """Its masks differ, and so do weights."""
+    network = layerline.parse("Flat\nDropout 0.5\nFC classes\n", DATA)
+    how = {"images": 32, "pairs": 1, "against_torch": True, "settings": SETTINGS[:1]}
+    assert bench(network, DATA, RECIPE, 1, **how).distances is None
 
 
 def test_a_peer_that_exits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +156,8 @@ def test_what_is_printed() -> None:
         EpochPair(1.0, {"default": 5.0, "channels_last": 9.0}, (0.0, 0.5)),
     )
     losses, failed = {"default": 0.502, "channels_last": 0.6}, {"compiled default + keep": "no compiler"}
-    found = Bench(1000, 50, 2, 0.25, pairs, 0.5, 3_000_000_000, 1e10, "2.13.0", losses, failed)
+    more = {"distances": {"default": 0.3, "channels_last": 1e-5}, "failed": failed}
+    found = Bench(1000, 50, 2, 0.25, pairs, 0.5, 3_000_000_000, 1e10, "2.13.0", losses, **more)
     text = "\n".join(lines(layerline.parse(TEXT, DATA), DATA, RECIPE, found))
     assert [line.split() for line in text.splitlines()[6:9]] == [
         ["layerline", "1.500", "1.000", "1,500.00", "4.0", "20%", "0.5000"],
@@ -134,6 +168,11 @@ def test_what_is_printed() -> None:
     assert "not measured: torch compiled default + keep: no compiler" in text
     assert "! The loss of torch channels_last is 0.6000, ours is 0.5000" in text
     assert "torch default is" not in text
+    assert "! After 4 steps the weights of torch default differ from ours by 30% of how far ours have moved" in text
+    assert "weights of torch channels_last" not in text
+    assert "Weights after 4 steps: the sides differ by 3e-01 of how far they have moved, at most." in text.replace(
+        "\n    ", " "
+    )
     facts = found.as_dict()
     assert facts["ratio"] == {"min": 3.0, "median": 4.0, "max": 5.0}
     assert facts["microseconds_an_image"]["pytorch"]["median"] == 5500
@@ -144,7 +183,7 @@ def test_what_is_printed() -> None:
 def test_a_loss_differs_beyond_rounding_only() -> None:
     """Up to a twentieth of the larger, and up to 0.02, they agree; NaN never does."""
     for ours, theirs, agree in ((2.0, 2.09, True), (2.0, 2.2, False), (0.001, 0.02, True), (1.0, np.nan, False)):
-        found = Bench(1, 1, 1, 0.0, (), ours, 0, 1.0, "2", {"default": theirs}, {})
+        found = Bench(1, 1, 1, 0.0, (), ours, 0, 1.0, "2", {"default": theirs})
         assert bool(found.differing) is not agree
 
 

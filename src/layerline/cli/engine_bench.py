@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerline.cli.columns import folded, table
-from layerline.engines.bench import COMPARED, spread
+from layerline.engines.bench import CHECKED_STEPS, COMPARED, spread
 from layerline.network.table import headline
 from layerline.numbers import display
 
@@ -38,8 +38,16 @@ def lines(network: Network, data: Dataset, recipe: Recipe, found: Bench) -> Iter
     yield folded(
         f"seconds: median of {display.counted(len(found.pairs), 'epoch')}. GFLOP/s: of all threads, two per "
         f"multiply-add of the formula; the measured peak is {found.peak / 1e9:,.1f} per thread. loss: after the "
-        f"epoch, on its first {display.counted(min(COMPARED, found.images), 'image')}."
+        f"epoch, on its first {display.counted(min(COMPARED, found.images), 'image')}.{_weights(found)}"
     )
+
+
+def _weights(found: Bench) -> str:
+    """Return a sentence about how far the weights of both sides are apart after a few steps, if that was compared."""
+    if not found.distances:
+        return ""
+    far = max(found.distances.values())
+    return f" Weights after {CHECKED_STEPS} steps: the sides differ by {far:.0e} of how far they have moved, at most."
 
 
 def _row(name: str, seconds: Sequence[float], found: Bench, loss: float) -> tuple[str, ...]:
@@ -66,6 +74,12 @@ def _comparison(found: Bench) -> Iterator[str]:
     )
     for name, reason in (found.failed or {}).items():
         yield folded(f"not measured: torch {name}: {reason}")
+    for name, far in found.astray.items():
+        yield folded(
+            f"! After {CHECKED_STEPS} steps the weights of torch {name} differ from ours by {display.percent(far)} of "
+            "how far ours have moved: one of them has computed something else. This is a bug: see layerline engine "
+            "check."
+        )
     for name, loss in found.differing.items():
         yield folded(
             f"! The loss of torch {name} is {display.loss(loss)}, ours is {display.loss(found.loss)}: one of them has "

@@ -2,7 +2,7 @@
 
 fuse_activation  conv; relu             →  conv_relu; the same with ReLU6, and to predict with HardSwish
 fuse_pool     conv; pool; … gradients   →  conv_pool; … gradients from the pooled positions only
-fuse_norm     norm; sum; relu           →  norm_sum_relu, and the same backward (norm_pass.py)
+fuse_norm, fuse_norm_gradient  norm; sum; relu  →  norm_sum_relu, and the same backward (norm_pass.py)
 winograd      conv; its gradients       →  Winograd's, by transformed tiles (winograd_pass.py)
 fuse_update   reduce; step / fc_weights; step  →  one kernel; the gradient stays in registers
 fuse_copies   step; to_columns          →  step that also writes the copy
@@ -54,7 +54,7 @@ def optimize(program: Program, machine: Machine, *, fuse_updates: bool = True, e
     """Return the Program after all passes; without `fuse_updates`, whole gradients stay in memory; with `exact`, no
     convolution is transformed.
 
-    A pass that changed nothing leaves nothing to check: seven of ten in resnet20, where each check takes 4 ms.
+    A pass that changed nothing leaves nothing to check: half of them in resnet20, where each check takes 4 ms.
     """
     check(program, "build")
     for run in PASSES:
@@ -290,8 +290,8 @@ GROUP_BYTES: Final = 8 * 1024 * 1024
 
 
 WINOGRAD_GROUP: Final = range(8, 33)
-"""Images of a group with transformed tiles: the filters are four times as large as by the definition, and are read once
-for all images of a group."""
+"""About as many images as a group has with transformed tiles: the filters are four times as large as by the definition,
+and are read once for all images of a group."""
 WIDE: Final = 16
 """A network is wide if its transformed filters and their gradients have that many times the values of an image."""
 
@@ -299,7 +299,8 @@ WIDE: Final = 16
 def wide_shards(program: Program, _: Machine) -> Program:
     """Split a batch of a wide network into larger shards, each of which goes through all transformed filters.
 
-    Gradients are summed shard by shard, so this changes bits; it depends on the network and the batch alone.
+    Gradients are summed shard by shard, so this changes bits. It depends on the network, the batch and the vector
+    width, never on threads.
     """
     if not program.training or _transformed_bytes(program) <= WIDE * _image_bytes(program):
         return program

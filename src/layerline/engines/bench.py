@@ -1,11 +1,13 @@
 """RUN: the time of a training epoch, alone or in turn with PyTorch on the same images, from the same weights.
 
-Each side trains from the same weights, on the same images in the same order, with plain SGD. Then the losses agree, up
-to rounding and dropout: if they do not, one of the two has computed something else, and its time means nothing.
+Each side trains from the same weights, on the same images in the same order, with plain SGD. Then weights agree after a
+few steps, and losses after the epoch, up to rounding and dropout: if they do not, one of the two has computed something
+else, and its time means nothing. (Losses alone would not tell: wide networks hardly learn in an epoch of a few steps.)
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from layerline.engines.compiled import CompiledEngine
 from layerline.engines.epoch import Epoch
 from layerline.engines.interface import State
 from layerline.engines.peak_speed import peak_speed
-from layerline.engines.peers import Assignment, peers
+from layerline.engines.peers import SETTINGS, Assignment, peers
 from layerline.errors import DivergedError
 from layerline.network import initial_weights
 from layerline.network.pytorch import check_installed
@@ -30,20 +32,28 @@ from layerline.system.cores import cores
 from layerline.system.steal import steal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from layerline.compiler.machine import Machine
     from layerline.data.dataset import Dataset
-    from layerline.engines.peers import Peer
+    from layerline.engines.peers import Peer, Setting
     from layerline.network import Network
     from layerline.recipe import Recipe
 
 COMPARED: Final = 2000
 """Images whose loss is compared, at most."""
+CHECKED_STEPS: Final = 4
+"""Steps after which weights are compared: few, since rounding errors grow from step to step."""
 REST: Final = 0.3
 """Seconds before each epoch: threads of PyTorch's pool spin for up to 0.2 s after their work."""
 _TOLERANCE: Final = 0.05
-"""Of the larger loss; 0.02 at least. Rounding grows in an epoch, by chance: mostly to less than a hundredth of this."""
+"""Of the larger loss; 0.02 at least. Rounding grows in an epoch, by chance: mostly to less than a hundredth of this.
+Also of the distance that weights have moved: see `distance`."""
+_SMALL: Final = 0.01
+"""The share of the distance of all weights below which a tensor's own is rounding: a bias before BatchNorm does not
+move, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,9 @@ class Bench:
     """PyTorch's."""
     losses: dict[str, float] | None = None
     """PyTorch's after an epoch, by setting."""
+    distances: dict[str, float] | None = None
+    """How far PyTorch's weights are from ours after a few steps, by setting: see `distance`. None with Dropout, whose
+    masks differ."""
     failed: dict[str, str] | None = None
     """The settings of PyTorch that could not be used, and why."""
     held: str | None = None
@@ -107,6 +120,11 @@ class Bench:
     def differing(self) -> dict[str, float]:
         """Return the losses of PyTorch that differ from ours by more than rounding."""
         return {name: loss for name, loss in (self.losses or {}).items() if not _agree(loss, self.loss)}
+
+    @property
+    def astray(self) -> dict[str, float]:
+        """Return the distances of PyTorch's weights that are more than rounding."""
+        return {name: far for name, far in (self.distances or {}).items() if not far <= _TOLERANCE}
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values."""
@@ -128,6 +146,7 @@ class Bench:
             "peak_flops_per_thread": self.peak,
             "seconds_to_compile": self.compiling,
             "loss": {"layerline": self.loss, "pytorch": self.losses},
+            "weights_distance": self.distances,
             "not_measured": self.failed,
             "pairs": [
                 {"ours": p.ours, "pytorch": p.pytorch, "steal": p.steal, **({"ratio": p.ratio} if p.pytorch else {})}
@@ -145,6 +164,21 @@ def _agree(a: float, b: float) -> bool:
     return abs(a - b) <= max(0.02, _TOLERANCE * max(a, b))
 
 
+def distance(
+    start: Mapping[str, NDArray[Any]], ours: Mapping[str, NDArray[Any]], theirs: Mapping[str, NDArray[Any]]
+) -> float:
+    """Return how far weights are apart that both sides have trained from `start`, 0 for equal ones.
+
+    For each tensor ‖theirs − ours‖ / max(‖ours − start‖, 0.01 · the same norm of all tensors together): the largest of
+    these. With different arithmetic it is rounding; with another gradient it is about 1 for the tensors concerned.
+    """
+    floats = [name for name, array in start.items() if np.issubdtype(array.dtype, np.floating)]
+    moved = {name: float(np.linalg.norm(ours[name] - start[name])) for name in floats}
+    least = max(_SMALL * math.hypot(*moved.values()), float(np.finfo(np.float32).tiny))
+    apart = {name: float(np.linalg.norm(theirs[name] - ours[name])) for name in floats}
+    return max((apart[name] / max(moved[name], least) for name in floats), key=lambda far: (math.isnan(far), far))
+
+
 def bench(
     network: Network,
     data: Dataset,
@@ -154,31 +188,37 @@ def bench(
     images: int | None = None,
     pairs: int = 7,
     against_torch: bool = False,
+    settings: Sequence[Setting] = SETTINGS,
     machine: Machine | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Bench:
     """Return the times of several epochs.
 
-    recipe: SGD with a constant learning rate. images: in an epoch, by default all. machine: the CPU whose instructions
-    both sides may use, by default all of this one's. say: gets a line about the progress now and then. Raises UserError
-    if PyTorch is needed and not installed, DivergedError if the loss is not finite.
+    recipe: SGD with a constant learning rate. images: in an epoch, by default all. settings: PyTorch's, whose fastest
+    counts. machine: the CPU whose instructions both sides may use, by default all of this one's. say: gets a line about
+    the progress now and then. Raises UserError if PyTorch is needed and not installed, DivergedError if the loss is not
+    finite.
     """
     if against_torch:
         check_installed("--against torch")
     order, threads = epoch_order(recipe.seed, 1, data.train.indices)[:images], threads or cores()
     weights = initial_weights(network, recipe.seed, recipe.init)
-    compared = min(COMPARED, len(order))
-    assignment = Assignment(network, data, recipe, order, weights, compared, threads, machine or host())
+    first = (min(COMPARED, len(order)), min(CHECKED_STEPS * recipe.batch_size, len(order)))
+    assignment = Assignment(network, data, recipe, order, weights, *first, threads, machine or host())
     ours, peak = _Ours(assignment), peak_speed(assignment.machine, threads).flops
     sizes, held = (len(order), recipe.batch_size, threads, ours.compiling), None if machine is None else machine.cpu
     if not against_torch:
         alone = tuple(_pair(ours, (), {}, say) for _ in range(pairs))
         return Bench(*sizes, alone, ours.loss, ours.multiply_adds(), peak, held=held)
     losses: dict[str, float] = {}
-    with peers(assignment, say) as others:
+    with peers(assignment, say, settings) as others:
+        drops = any(node.layer.only_in_training for node in network.nodes)
+        ends = {} if drops else {peer.setting.name: peer.weights() for peer in others.ready}
+        checked = ours.checked()
+        distances = {name: distance(weights, checked, end) for name, end in ends.items()} or None
         done = tuple(_pair(ours, others.ready, losses, say) for _ in range(pairs))
         version, failed = others.version, dict(others.failed)
-    return Bench(*sizes, done, ours.loss, ours.multiply_adds(), peak, version, losses, failed, held)
+    return Bench(*sizes, done, ours.loss, ours.multiply_adds(), peak, version, losses, distances, failed, held)
 
 
 @final
@@ -207,13 +247,15 @@ class _Ours:
         self._engine.train(self._epoch, 0)
         seconds = time.perf_counter() - start
         if self._engine.diverged_step is not None:
-            rate = self._assignment.recipe.learning_rate
-            raise DivergedError(
-                f"diverged at step {self._engine.diverged_step + 1}: the loss is no longer a finite number",
-                f"use a lower learning rate: --learning-rate {rate / 10:g}",
-            )
+            raise DivergedError.at(self._engine.diverged_step + 1, self._assignment.recipe.learning_rate)
         self.loss = float(self._engine.evaluate(self._compared).losses.mean())
         return seconds
+
+    def checked(self) -> dict[str, NDArray[Any]]:
+        """Return the weights after the images of the epoch that are checked."""
+        self._engine.set_state(self._state)
+        self._engine.train(self._epoch.first(self._assignment.checked), 0)
+        return self._engine.state().weights
 
     def multiply_adds(self) -> int:
         """Return those of an epoch's kernels."""

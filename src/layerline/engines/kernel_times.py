@@ -148,10 +148,7 @@ def _run(trainer: Trainer, epoch: Epoch, recipe: Recipe) -> float:
     trainer.run(epoch, tables(epoch, recipe), 0, control)
     seconds = time.perf_counter() - start
     if control["diverged"]:
-        raise DivergedError(
-            f"diverged at step {control['diverged']}: the loss is no longer a finite number",
-            f"use a lower learning rate: --learning-rate {recipe.learning_rate / 10:g}",
-        )
+        raise DivergedError.at(control["diverged"], recipe.learning_rate)
     return seconds
 
 

@@ -18,7 +18,7 @@ from layerline.compiler.machine import host
 from layerline.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,6 +49,8 @@ class Assignment:
     """Those that each epoch starts with."""
     compared: int
     """Of how many images of the epoch, the first, the loss is computed after it."""
+    checked: int
+    """After how many images of the epoch, the first, weights are compared."""
     threads: int
     machine: Machine
     """The CPU whose instructions both sides may use."""
@@ -82,9 +84,9 @@ class Peer:
 
     def __init__(self, folder: Path, setting: Setting, assignment: Assignment, log: IO[bytes]) -> None:
         """Start it. folder: with what `_write` writes. log: what it writes to standard error."""
-        self.setting, self._log = setting, log
+        self.setting, self._log, self._weights = setting, log, folder / f"{setting.name}.npz"
         command = [sys.executable, "-m", "layerline.engines.torch_peer", str(folder)]
-        command += ["--threads", str(assignment.threads)]
+        command += ["--weights", str(self._weights), "--threads", str(assignment.threads)]
         command += ["--channels-last"] * setting.channels_last + ["--compiled"] * setting.compiled
         held = {} if assignment.machine == host() else INSTRUCTIONS.get(assignment.machine.lanes, {})
         kept = KEEP_MEMORY if setting.keep_memory else {}
@@ -97,6 +99,11 @@ class Peer:
         """Wait until it is ready; return the version of PyTorch, or None if it has exited."""
         answer = self._answer()
         return None if answer is None else str(answer["version"])
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Return its weights after the images of the epoch that are checked, once it is ready."""
+        with np.load(self._weights) as found:
+            return dict(found)
 
     def epoch(self) -> tuple[float, float]:
         """Return the seconds of an epoch, and the loss after it."""
@@ -136,13 +143,15 @@ class Peers:
 
 
 @contextmanager
-def peers(assignment: Assignment, say: Callable[[str], None]) -> Iterator[Peers]:
+def peers(
+    assignment: Assignment, say: Callable[[str], None], settings: Sequence[Setting] = SETTINGS
+) -> Iterator[Peers]:
     """Start a process per setting, one after the other, and end all at the end. Raises UserError if none starts."""
     ready, failed, version = [], {}, ""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _write(folder, assignment)
-        for setting in SETTINGS:
+        for setting in settings:
             say(f"starting PyTorch: {setting.name}")
             log = stack.enter_context(tempfile.TemporaryFile())
             peer = Peer(folder, setting, assignment, log)
@@ -176,5 +185,6 @@ def _write(folder: Path, assignment: Assignment) -> None:
         "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum,
         "compared": assignment.compared,
+        "checked": assignment.checked,
     }
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")

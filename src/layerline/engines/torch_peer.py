@@ -1,10 +1,11 @@
 """PyTorch training a network as a PyTorch user would: the other side of `layerline engine bench`, in its own process.
 
-    python -m layerline.engines.torch_peer FOLDER --threads N [--channels-last] [--compiled]
+    python -m layerline.engines.torch_peer FOLDER --weights FILE --threads N [--channels-last] [--compiled]
 
 FOLDER has the network, the scaled images as float32, their labels, order and initial weights, as `peers` writes them.
-For each line read, it trains an epoch from the initial weights and prints the seconds and the loss after it. Only
-training is timed: images are tensors in memory, and no metrics are computed.
+First it trains the few steps after which weights are compared, and writes the weights to FILE (.npz). Then, for each
+line read, it trains an epoch from the initial weights and prints the seconds and the loss after it. Only training is
+timed: images are tensors in memory, and no metrics are computed.
 """
 
 from __future__ import annotations
@@ -48,19 +49,23 @@ class _Peer:
         }
         self.module = network.to_torch()
         self.module.to(memory_format=layout)  # type: ignore[call-overload]  # missing from PyTorch's types
-        self.begin()
         self.loss: Callable[..., Any] = lambda x, y: torch.nn.functional.cross_entropy(self.module(x), y)
         self.optimizer = torch.optim.SGD(
-            self.module.parameters(), lr=self.facts["learning_rate"], momentum=self.facts["momentum"]
+            self.module.parameters(),
+            lr=self.facts["learning_rate"],
+            momentum=self.facts["momentum"],
+            fused=not options.compiled,  # one pass over all tensors: a little faster, and it cannot be compiled
         )
         self.step: Callable[[], Any] = self.optimizer.step
         if options.compiled:
-            self.loss, self.step = torch.compile(self.loss), torch.compile(self.step)
+            # dynamic=False: else a smaller last batch replaces the code of all batches by one for any size
+            self.loss, self.step = (torch.compile(each, dynamic=False) for each in (self.loss, self.step))
 
     def begin(self) -> None:
         """Set the initial weights."""
         self.module.load_state_dict(self.weights)
         self.module.train()
+        self.optimizer.state.clear()
 
     def epoch(self, images: int) -> float:
         """Train on the first images of the order; return the seconds."""
@@ -88,6 +93,7 @@ def main() -> None:
     """Train an epoch per input line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder")
+    parser.add_argument("--weights", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compiled", action="store_true")
@@ -96,12 +102,14 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     peer = _Peer(options)
+    peer.begin()
+    peer.epoch(peer.facts["checked"])
+    np.savez(options.weights, **{name: value.numpy() for name, value in peer.module.state_dict().items()})
     images, batch = len(peer.order), peer.facts["batch_size"]
     peer.epoch(min(images, _WARM_STEPS * batch + images % batch))  # the smaller last batch too
     print(json.dumps({"version": torch.__version__}), flush=True)  # noqa: T201 - the parent reads it
     for _ in sys.stdin:
         peer.begin()
-        peer.optimizer.state.clear()
         print(json.dumps({"seconds": peer.epoch(images), "loss": peer.loss_after()}), flush=True)  # noqa: T201
 
 

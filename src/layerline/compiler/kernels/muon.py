@@ -214,7 +214,7 @@ class _Matrix:
     columns: int
 
 
-def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix], factors: tuple[float, float], lanes: int) -> None:
+def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix], coefficients: tuple[float, float], lanes: int) -> None:
     """Write out = α·right + β·left·right, for (left, right, out) and (α, β); `out` may be `right`.
 
     Some columns of `right`, a panel, are copied to P: there they are contiguous, and no longer needed in their place.
@@ -241,11 +241,11 @@ def mix(pen: Pen, matrices: tuple[_Matrix, _Matrix, _Matrix], factors: tuple[flo
                     for a, w in cells:
                         old = pen.load(panel, ((i + a) * wide + w) * lanes, lanes)
                         here = (i + a) * out.columns + j + w * lanes
-                        _store(pen, pen.read(sums[a, w]), old, factors, (out.name, here))
+                        _store(pen, pen.read(sums[a, w]), old, coefficients, (out.name, here))
 
 
 def _store(pen: Pen, total: Value, old: Value, coefficients: tuple[float, float], to: tuple[str, Index]) -> None:
-
+    """Write coefficients[0] · old + coefficients[1] · total."""
     lanes = total.lanes
     scaled = pen.mul(pen.constant(coefficients[0], lanes), old)
     pen.store(pen.fma(pen.constant(coefficients[1], lanes), total, scaled), pen.pointer(to[0]), to[1])

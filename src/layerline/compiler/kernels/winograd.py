@@ -111,17 +111,12 @@ class Passage:
         finish: Finish,
     ) -> None:
         (n, i, j, t), (domain, memory), (height, width) = place, values, size
-        winograd, lanes = self.tiling.winograd, pen.machine.lanes_for(self.real_outputs)
+        winograd, lanes = self.tiling.winograd, pen.machine.lanes_for(self.layout.real_outputs)
         memory, side = pen.at(memory, t * domain.row), range(winograd.size)
-        for o, count in vectors(pen, self.real_outputs, lanes):
+        for o, count in vectors(pen, self.layout.real_outputs, lanes):
             m = [[pen.load(memory, o + (a * winograd.size + b) * domain.step, lanes) for b in side] for a in side]
             found = both_ways(WrittenLinear(pen), winograd.from_outputs, m, gathered=True)
             finish(pen, (n, i, j, o), [row[:width] for row in found[:height]], count)
-
-    @property
-    def real_outputs(self) -> int:
-        """Return the outputs without those that fill the last vector."""
-        return self.layout.shape[1] if self.layout.turned else self.layout.shape[0]
 
 
 @dataclass(frozen=True)

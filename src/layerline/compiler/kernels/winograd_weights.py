@@ -66,6 +66,11 @@ class TransformedFilters(Layout):
         return self.shape[0] if self.turned else self.shape[1]
 
     @property
+    def real_outputs(self) -> int:
+        """Return the outputs without those that fill the last vector."""
+        return self.shape[1] if self.turned else self.shape[0]
+
+    @property
     def outputs(self) -> int:
         """Return the outputs, including those that fill the last vector."""
         return sum(block.count * block.width for block in self.blocks)
@@ -100,7 +105,7 @@ class TransformedFilters(Layout):
 
     def unpack(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (O, C, r, r), up to rounding: G has more rows than columns."""
-        n, O = self.winograd.size, self.shape[1] if self.turned else self.shape[0]
+        n, O = self.winograd.size, self.real_outputs
         u = np.zeros((n * n, self.channels, self.outputs))
         for first, piece in self._pieces(buffer):
             u[:, :, first : first + piece.shape[2]] = piece
