@@ -10,6 +10,7 @@ process, --runs times, with all its files; machine code is on disk by then.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from conditions import spread, steal, write
+from conditions import RESULTS, spread, steal, write
 
 from layerline.experiment.experiment import settle
 from layerline.measure.student import mean_of
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 DATA: Final = ("data", "data_dir")
 """Options that say where the data is."""
-MINUTE: Final = 60
-"""From so many seconds on, an epoch's end is worth a line on the screen."""
+SLOW: Final = 60.0
+"""Seconds of an epoch from which on its end is worth a line on the screen."""
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Times(Watcher):
         del validation
         self.cores = time.process_time() - self.began
         self.epochs.append(row.seconds)
-        if row.seconds >= MINUTE:
+        if row.seconds >= SLOW:
             print(f"epoch {row.epoch}: {row.seconds:.0f} s, training accuracy {train.accuracy:.4f}", flush=True)
         return False
 
@@ -66,6 +67,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="whole commands")
     options = parser.parse_args()
     where = {key: value for key in DATA if (value := getattr(options, key)) is not None}
+    name = f"record-{options.experiment.stem}"
+    there = (
+        json.loads(path.read_text(encoding="utf-8")) if (path := RESULTS / f"{name}.json").exists() else {"seeds": 0}
+    )
+    if options.seeds < max(1, there["seeds"]):
+        parser.error(f"--seeds {options.seeds}: {path.name} has {there['seeds']}, and would be replaced")
     stolen = steal()
     seeds = trained(options.experiment, where, options.seeds)
     stolen = steal() - stolen
@@ -73,7 +80,7 @@ def main() -> None:
     if options.runs:
         row["whole_command"] = commands(options.experiment, where, options.runs)
     print(row)
-    write(f"record-{options.experiment.stem}", row)
+    write(name, row)
 
 
 def trained(path: Path, where: dict[str, str], count: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import pytest
 from command import COMMAND, NET, PLAIN, run, train, with_data
 
 import layerline
+from layerline.cli.test_results import remark_lines
 from layerline.network import preset
 
 if TYPE_CHECKING:
@@ -452,7 +453,7 @@ def test_engine_show_prints_every_stage(folder: Path) -> None:
     assert ".text" in shown["asm"]
     assert len(set(shown.values())) == 4
     narrow = run(folder, "engine", "show", "net.cnn", "--lanes", "1").stdout
-    assert "1 lanes" in narrow
+    assert "1 lane," in narrow
     assert "phase" not in run(folder, "engine", "show", "net.cnn", "--predict").stdout.splitlines()[1]
 
 
@@ -478,6 +479,29 @@ def test_version_and_help(golden: Callable[[str, str], None], folder: Path) -> N
         assert max(map(len, ended.stdout.splitlines())) <= 80
         said.append(ended.stdout)
     golden("help.txt", "\n".join(said))
+
+
+@pytest.mark.parametrize("switches", [("--exact", "--no-exact"), ("--no-exact", "--exact")])
+def test_a_switch_on_and_off(folder: Path, switches: tuple[str, str]) -> None:
+    """Both forms of a switch contradict each other; the same one twice is only too many."""
+    ended = run(folder, "engine", "bench", "net.cnn", *switches)
+    assert f"{switches[0]} and {switches[1]} contradict each other\n  help: remove one of them" in ended.stderr
+    assert f"{switches[1]} is " in run(folder, "engine", "bench", "net.cnn", switches[1], switches[1]).stderr
+
+
+def test_remarks_keep_options_whole() -> None:
+    """A line never ends within an option: it could not be pasted."""
+    (line, *rest) = remark_lines([f"{'x' * 62} try --learning-rate 0.2"])
+    assert line.endswith("x try")
+    assert "--learning-rate 0.2" in " ".join(rest)
+
+
+def test_the_folder_of_a_network(folder: Path) -> None:
+    """A folder that is given instead of the network in it: the path of that."""
+    (folder / "runs").mkdir()
+    (folder / "net.cnn").rename(folder / "runs" / "network.cnn")
+    ended = run(folder, "engine", "check", "runs", "--data", "bands.npz")
+    assert "runs is a folder, not a network file\n  help: it contains runs/network.cnn" in ended.stderr
 
 
 def test_help_imports_little() -> None:

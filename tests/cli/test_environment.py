@@ -112,7 +112,8 @@ def test_machine_code_that_others_may_have_written_is_reported_and_not_run(folde
     assert (ended.returncode, ended.stderr) == (
         0,
         f"warning: {folder}/code: cached machine code is not used: other users can write to it; "
-        "the network was compiled again\n  help: remove it, or set LAYERLINE_CODE_CACHE=no\n",
+        "the network was compiled again\n"
+        "  help: set LAYERLINE_CODE_CACHE to a folder that only you can write to, or to no\n",
     )
     assert losses(folder / "runs" / "net-bands-2") == losses(folder / "runs" / "net-bands-1")
 

@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used(compiler: Compiler, folder:
     assert folder.read_text() == "" if what == "file" else [path.name for path in real.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("home", ["nowhere", "", "a file", "read-only", "off"])
+@pytest.mark.parametrize("home", ["nowhere", "", "a file", "read-only", "no", "off", "False", "0"])
 def test_without_a_folder_nothing_is_stored_or_reported(
     compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
@@ -239,8 +239,8 @@ def test_without_a_folder_nothing_is_stored_or_reported(
     (tmp_path / "home").mkdir()
     place = {"nowhere": "/dev/null/x", "": "relative", "a file": tmp_path / "file"}.get(home, tmp_path / "home")
     monkeypatch.setenv("XDG_CACHE_HOME", str(place))
-    if home == "off":
-        monkeypatch.setenv("LAYERLINE_CODE_CACHE", "no")
+    if home in {"no", "off", "False", "0"}:
+        monkeypatch.setenv("LAYERLINE_CODE_CACHE", home)
     if home == "read-only":  # also for root, to whom permissions do not matter
         monkeypatch.setattr(private.tempfile, "mkstemp", refusing)
     monkeypatch.chdir(tmp_path)

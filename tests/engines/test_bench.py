@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import layerline
 from layerline.cli import entry_point
 from layerline.cli.engine_bench import lines
 from layerline.cli.entry_point import layerline as command
-from layerline.compiler.machine import named
+from layerline.compiler.machine import host, named
 from layerline.engines import peers
 from layerline.engines.bench import Bench, EpochPair, bench, distance
 from layerline.engines.peers import SETTINGS, Peer, Setting
@@ -119,6 +120,15 @@ def test_the_distance_of_weights() -> None:
     assert distance(start, ours, {**ours, "b": np.full(2, 0.1)}) > 1
     assert np.isnan(distance(start, ours, {**ours, "b": np.full(2, np.nan)}))
     assert distance(start, start, start) == 0
+
+
+def test_a_cpu_that_this_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code with instructions that the CPU does not have would end the process: it is refused before anything runs."""
+    narrow = replace(host(), cpu="znver3", lanes=8, registers=16)
+    monkeypatch.setattr("layerline.compiler.machine.host", lambda: narrow)
+    with pytest.raises(UserError, match=r"--cpu x86-64-v4: .* does not have its instructions") as refused:
+        bench(layerline.parse(TEXT, DATA), DATA, RECIPE, 1, machine=named("x86-64-v4"))
+    assert refused.value.help == "it has those of: x86-64, haswell, x86-64-v3"
 
 
 def test_dropout_is_not_compared() -> None:

@@ -76,7 +76,7 @@ class CommandLine:
         self._unknown: list[str] = []
         self._instead = ""
         self._without_net = False
-        self._seen: set[str | None] = set()
+        self._seen: dict[str | None, str] = {}
 
     def in_our_words(self) -> list[str]:
         """Return the arguments for click. Raises MistypedError; UsageError for a repeated option or a missing value."""
@@ -217,9 +217,13 @@ class CommandLine:
 
     def _once(self, option: click.Option, spelled: str) -> None:
         if option.name in self._seen:
+            if isinstance(option, SwitchOption) and (spelled == option.off) != (self._seen[option.name] == option.off):
+                raise MistypedError(
+                    f"{self._seen[option.name]} and {spelled} contradict each other", "remove one of them"
+                )
             same = "" if spelled in option.opts else f"the same as `{option.opts[0]}`, which is "
             raise MistypedError(f"{spelled} is {same}specified twice", "remove one of them")
-        self._seen.add(option.name)
+        self._seen[option.name] = spelled
 
     def _other(self, spelled: str, name: str, given: str | None, *, dashed: bool) -> bool:
         """Handle an option of other tools; return whether it is one."""

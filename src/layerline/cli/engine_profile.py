@@ -37,7 +37,7 @@ def lines(network: Network, data: Dataset, found: KernelTimes) -> Iterator[str]:
     yield folded(
         "µs: per step, all threads together, each in the fastest of several rounds; outside of kernels, threads wait "
         "for each other or get work. GFLOP/s: of one thread, two per multiply-add of the formula; kernels that skip "
-        "zeros may exceed the peak."
+        "zeros, or multiply less than their formula (winograd), may exceed the peak."
     )
 
 

@@ -45,7 +45,7 @@ def remark_lines(remarks: Sequence[str]) -> list[str]:
     """Return remarks as lines of at most 80 columns, each remark marked with `!`."""
     import textwrap
 
-    wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ")
+    wrapper = textwrap.TextWrapper(COLUMNS, initial_indent="! ", subsequent_indent="  ", break_on_hyphens=False)
     return [line for text in shown(remarks) for line in wrapper.wrap(text)]
 
 

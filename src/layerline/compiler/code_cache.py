@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "LAYERLINE_CODE_CACHE"
 """The environment variable with the cache folder, or `no`; by default it is in the user's cache folder."""
+NONE: Final = frozenset({"no", "none", "off", "false", "0"})
+"""Words for `no`; a folder of such a name is written `./off`."""
 ENDING: Final = ".code"
 LIMIT: Final = 100_000_000
 """Bytes of all files together, from which the least recently used ones are removed: about 1,000 networks."""
@@ -105,7 +107,7 @@ def _keep(folder: PrivateFolder, key: bytes, code: bytes) -> None:
 def _folder() -> PrivateFolder | None:
     """Return the cache folder; None if there is none, or it is turned off."""
     wanted = os.environ.get(VARIABLE, "")
-    if wanted == "no":
+    if wanted.lower() in NONE:
         return None
     if wanted:
         return PrivateFolder(Path(wanted).absolute())
@@ -130,7 +132,10 @@ def _distrust(path: Path, error: OSError) -> None:
     """Remember what to report if others may have written to a path; that it is missing or inaccessible is no fault."""
     if isinstance(error, UnsafeError) and not _untrusted:
         place = display.name(str(path), 200)
+        advice = f"set {VARIABLE} to a folder that only you can write to, or to no"
+        if path.suffix == ENDING:
+            advice = "nothing needs to be done: the new code replaces it"
         _untrusted.append(
             f"{place}: cached machine code is not used: {error.strerror}; the network was compiled again\n"
-            f"  help: remove it, or set {VARIABLE}=no"
+            f"  help: {advice}"
         )

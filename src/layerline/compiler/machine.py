@@ -152,6 +152,17 @@ def named(cpu: str | None = None, lanes: int | None = None) -> Machine:
     return _narrowed(machine, machine.cpu, lanes)
 
 
+def check_runs_here(machine: Machine) -> None:
+    """Raise UserError unless this computer can run a machine's code: an unknown instruction would end the process."""
+    here = host()
+    runs = [name for name, facts in _X86.items() if facts[0] <= here.lanes and (here.fma or not facts[2])]
+    if machine.lanes > here.lanes or (machine.fma and not here.fma):
+        raise UserError(
+            f"--cpu {machine.cpu}: this computer's CPU ({here.cpu}) does not have its instructions",
+            "it has those of: " + ", ".join(runs),
+        )
+
+
 def _narrowed(machine: Machine, name: str, lanes: int | None) -> Machine:
     """Return a machine that uses vectors of `lanes` only. Raises UserError if it has none of that width."""
     if lanes is None:

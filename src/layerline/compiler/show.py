@@ -14,7 +14,7 @@ from layerline.compiler.optimized import optimized_program
 from layerline.compiler.program import Per
 from layerline.compiler.task import End, task_of
 from layerline.errors import UserError
-from layerline.numbers.display import count, size
+from layerline.numbers.display import count, counted, size
 from layerline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def plan_text(network: Network, machine: Machine, schedule: Schedule) -> str:
     """Return the phases, the kernels of each, and the memory."""
     program = schedule.program
     name = machine.triple.partition("-")[0] if machine.cpu == "generic" else machine.cpu
-    lines = [f"{network.name} on {name}: {machine.lanes} lanes, {machine.registers} registers"]
+    lines = [f"{network.name} on {name}: {counted(machine.lanes, 'lane')}, {machine.registers} registers"]
     if program.training:
         lines.append(
-            f"batch {count(program.batch_size)}: {program.shards} shards of {program.shard_size} images, "
-            f"{program.group} at a time"
+            f"batch {count(program.batch_size)}: {counted(program.shards, 'shard')} of "
+            f"{counted(program.shard_size, 'image')}, {count(program.group)} at a time"
         )
     for number, phase in enumerate(schedule.phases, 1):
         lines += ["", f"phase {number}, over {phase.over.value}"]

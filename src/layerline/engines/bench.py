@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from layerline.compiler.compilation import plan
-from layerline.compiler.machine import host
+from layerline.compiler.machine import check_runs_here, host
 from layerline.compiler.task import storage_of, task_of
 from layerline.data.dataset import Split
 from layerline.engines.compiled import CompiledEngine
@@ -196,9 +196,11 @@ def bench(
 
     recipe: SGD with a constant learning rate. images: in an epoch, by default all. settings: PyTorch's, whose fastest
     counts. machine: the CPU whose instructions both sides may use, by default all of this one's. say: gets a line about
-    the progress now and then. Raises UserError if PyTorch is needed and not installed, DivergedError if the loss is not
-    finite.
+    the progress now and then. Raises UserError if PyTorch is needed and not installed, or if this computer cannot run
+    the machine's code, DivergedError if the loss is not finite.
     """
+    if machine is not None:
+        check_runs_here(machine)
     if against_torch:
         check_installed("--against torch")
     order, threads = epoch_order(recipe.seed, 1, data.train.indices)[:images], threads or cores()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,9 @@ def read_text(path: Path) -> str:
             size = max(len(content), os.fstat(file.fileno()).st_size)
     except IsADirectoryError:
         advice = "a folder of images is passed with --data, not as the network"
+        with contextlib.suppress(OSError):
+            if inside := sorted(path.glob("*.cnn")):
+                advice = f"it contains {display.name(os.fspath(inside[0]), 200)}"
         raise NetworkError(f"{shown} is a folder, not a network file", advice) from None
     except OSError as error:
         raise NetworkError(f"{shown}: cannot be read: {error.strerror or error}") from error

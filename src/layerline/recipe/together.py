@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from layerline.errors import RecipeError
+from layerline.numbers import display
 from layerline.recipe import words
 
 if TYPE_CHECKING:
@@ -86,6 +87,6 @@ def _check_schedule(recipe: Recipe, images: int) -> None:
         raise RecipeError("--warmup: --schedule one-cycle has its own warmup", "omit --warmup")
     if recipe.within is None and recipe.warmup >= recipe.epochs:
         raise RecipeError(
-            f"--warmup {recipe.warmup:g}: all {recipe.epochs} epochs of the run would be warmup",
+            f"--warmup {recipe.warmup:g}: all {display.counted(recipe.epochs, 'epoch')} of the run would be warmup",
             f"use a --warmup below {recipe.epochs}",
         )

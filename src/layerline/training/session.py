@@ -154,7 +154,9 @@ def run(
         watcher.note(leaked)
     if within is not None:
         prepared = fit_epochs(prepared, clock, began, files=folder is not None)
-        watcher.note(f"{prepared.recipe.epochs:,d} epochs fit into {words.time(within)} (--within)")
+        epochs, limit = prepared.recipe.epochs, words.time(within)
+        fitting = f"{epochs:,d} epochs fit into {limit} (--within)"
+        watcher.note(fitting if epochs > 1 else f"--within {limit}: one epoch, the least that a training has")
     writer, nothing = None, contextlib.nullcontext()
     if folder is not None:
         if prepared.resumed is None:
