@@ -97,8 +97,8 @@ def point(network: str, data: Dataset, batch: int, threads: int, images: int, pa
     """Return the microseconds per image of both sides, the multiply-adds of an image, and the losses."""
     net = layerline.parse(network, data) if "\n" in network else layerline.read(network, data)
     recipe = Recipe(batch_size=batch, momentum=0.0, learning_rate=0.01)
-    how = {"images": images, "pairs": pairs, "against_torch": True, "settings": EAGER}
-    result = bench(net, data, recipe, threads, **how).as_dict()
+    found = bench(net, data, recipe, threads, images=images, pairs=pairs, against_torch=True, settings=EAGER)
+    result = found.as_dict()
     print(network.split("\n")[-1] or net.parameter_count, batch, threads, images, result["microseconds_an_image"])
     return {
         "images": images,

@@ -193,7 +193,9 @@ def test_a_file_that_cannot_be_trusted_is_not_run(compiler: Compiler, folder: Pa
     whole = compiler()
     path = kept(folder)
     spoil(path, what, other)
-    with pytest.warns(CodeCacheWarning, match=r"cached machine code is not used: .*\n  help: remove it, or") as warned:
+    with pytest.warns(
+        CodeCacheWarning, match=r"cached machine code is not used: .*\n  help: (nothing needs|set LAYER)"
+    ) as warned:
         assert compiler() == whole
     assert compiler.written == 3
     assert len(warned) == 1

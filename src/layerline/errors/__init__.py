@@ -71,14 +71,6 @@ class UnwrittenError(UserError):
         super().__init__(message, help)
         self.run = run
 
-    @classmethod
-    def at(cls, step: int, rate: float) -> DivergedError:
-        """Return the error for a step, from 1 on, of a training with a constant learning rate that leaves no run."""
-        return cls(
-            f"diverged at step {step}: the loss is no longer a finite number",
-            f"use a lower learning rate: --learning-rate {rate / 10:g}",
-        )
-
 
 class DivergedError(_MessageError):
     """The loss is no longer a finite number; the weights of the last finished epoch are kept."""
