@@ -504,6 +504,16 @@ def test_the_folder_of_a_network(folder: Path) -> None:
     assert "runs is a folder, not a network file\n  help: it contains runs/network.cnn" in ended.stderr
 
 
+def test_an_experiment_is_no_network(folder: Path) -> None:
+    """An experiment file where a network file is needed is called what it is, also as its own network."""
+    (folder / "e.toml").write_text('[network]\nfile = "e.toml"\n\n[data]\ndata = "bands.npz"\n')
+    said = (
+        "e.toml is an experiment file, not a network file\n  help: layerline train e.toml trains it; its [network] says"
+    )
+    assert said in run(folder, "engine", "check", "e.toml", "--data", "bands.npz").stderr
+    assert said in run(folder, "train", "e.toml").stderr
+
+
 def test_help_imports_little() -> None:
     """`layerline --help` imports click and 40 modules of ours at most (25 when this was written), and no other library:
     what it takes of a core, 0.1 s, no test can measure on a machine that does something else."""

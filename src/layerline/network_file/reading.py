@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,8 @@ _MAGIC: Final = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
+_EXPERIMENT: Final = re.compile(r"^\[(network|data|train)\]", re.MULTILINE)
+"""A section of an experiment file."""
 
 
 def read_text(path: Path) -> str:
@@ -48,7 +51,11 @@ def read_text(path: Path) -> str:
         raise NetworkError(f"{shown}: cannot be read: {error.strerror or error}") from error
     _check_kind(shown, content)
     check_size(shown, len(content), size)
-    return _decoded(shown, content)
+    text = _decoded(shown, content)
+    if path.suffix == ".toml" and _EXPERIMENT.search(text):
+        advice = f"layerline train {shlex.quote(shown)} trains it; its [network] says which network file this needs"
+        raise NetworkError(f"{shown} is an experiment file, not a network file", advice)
+    return text
 
 
 def check_size(shown: str, read: int, size: int) -> None:
