@@ -179,9 +179,9 @@ def test_what_is_printed() -> None:
     assert "! The loss of torch channels_last is 0.6000, ours is 0.5000" in text
     assert "torch default is" not in text
     flat = " ".join(text.split())
-    assert "! After 4 steps the weights of torch default differ from ours by 30% of how far ours have moved" in flat
+    assert "! After the first step, weights of torch default differ from ours by 30% of how far ours have moved" in flat
     assert "weights of torch channels_last" not in flat
-    assert "Weights after 4 steps: the sides differ by 3e-01 of how far they have moved, at most." in flat
+    assert "Weights after the first step: the sides differ by 3e-01 of how far they have moved, at most." in flat
     facts = found.as_dict()
     assert facts["ratio"] == {"min": 3.0, "median": 4.0, "max": 5.0}
     assert facts["microseconds_an_image"]["pytorch"]["median"] == 5500

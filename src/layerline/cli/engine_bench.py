@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerline.cli.columns import folded, table
-from layerline.engines.bench import CHECKED_STEPS, COMPARED, spread
+from layerline.engines.bench import COMPARED, spread
 from layerline.network.table import headline
 from layerline.numbers import display
 
@@ -43,11 +43,11 @@ def lines(network: Network, data: Dataset, recipe: Recipe, found: Bench) -> Iter
 
 
 def _weights(found: Bench) -> str:
-    """Return a sentence about how far the weights of both sides are apart after a few steps, if that was compared."""
+    """Return a sentence about how far the weights of both sides are apart after the first step, if it was compared."""
     if not found.distances:
         return ""
     far = max(found.distances.values())
-    return f" Weights after {CHECKED_STEPS} steps: the sides differ by {far:.0e} of how far they have moved, at most."
+    return f" Weights after the first step: the sides differ by {far:.0e} of how far they have moved, at most."
 
 
 def _row(name: str, seconds: Sequence[float], found: Bench, loss: float) -> tuple[str, ...]:
@@ -76,9 +76,8 @@ def _comparison(found: Bench) -> Iterator[str]:
         yield folded(f"not measured: torch {name}: {reason}")
     for name, far in found.astray.items():
         yield folded(
-            f"! After {CHECKED_STEPS} steps the weights of torch {name} differ from ours by {display.percent(far)} of "
-            "how far ours have moved: one of them has computed something else. This is a bug: see layerline engine "
-            "check."
+            f"! After the first step, weights of torch {name} differ from ours by {display.percent(far)} of how far "
+            "ours have moved: one of them has computed something else. This is a bug: see layerline engine check."
         )
     for name, loss in found.differing.items():
         yield folded(

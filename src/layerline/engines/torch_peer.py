@@ -3,7 +3,7 @@
     python -m layerline.engines.torch_peer FOLDER --weights FILE --threads N [--channels-last] [--compiled]
 
 FOLDER has the network, the scaled images as float32, their labels, order and initial weights, as `peers` writes them.
-First it trains the few steps after which weights are compared, and writes the weights to FILE (.npz). Then, for each
+First it trains the step after which weights are compared, and writes the weights to FILE (.npz). Then, for each
 line read, it trains an epoch from the initial weights and prints the seconds and the loss after it. Only training is
 timed: images are tensors in memory, and no metrics are computed.
 """
