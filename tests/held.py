@@ -84,7 +84,7 @@ def held_in(folder: Path, phase: str, numbers: list[signal.Signals]) -> tuple[in
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.05)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=600)[1]
     return process.returncode, errors
 
 

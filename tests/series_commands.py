@@ -55,5 +55,5 @@ def interrupted(folder: Path, run: str, *arguments: str) -> tuple[int, str, str]
     while time.monotonic() < until and process.poll() is None and not (history.exists() and history.read_text()):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     return process.returncode, output, errors

@@ -334,7 +334,7 @@ def test_two_trainings_of_one_folder(folder: Path) -> None:
         assert first.poll() is None
     finally:
         first.send_signal(signal.SIGINT)
-        first.communicate(timeout=60)
+        first.communicate(timeout=600)
     assert first.returncode == 130
     assert run(folder, "describe", "run").returncode == 0
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIGITS = ("train", "digits", "--data", "digits", "--learning-rate", "0.01", "--optimizer", "sgd", "--batch-size", "50")
-PATIENT = 100
+PATIENT = 600
 """Seconds for what takes some."""
 
 

@@ -390,7 +390,7 @@ def test_eight_writers_at_once(photos, tmp_path):
     )
     run = [sys.executable, "-c", program, str(photos), str(tmp_path / "cache")]
     running = [subprocess.Popen(run, stdout=subprocess.PIPE, text=True) for _ in range(8)]  # noqa: S603
-    said = {process.communicate(timeout=120)[0] for process in running}
+    said = {process.communicate(timeout=600)[0] for process in running}
     assert all(process.returncode == 0 for process in running)
     assert said == {load_data(photos).fingerprint + "\n"}
     assert len(kept(tmp_path / "cache")) == 1

@@ -265,7 +265,7 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
                 break
         process.send_signal(number)
         process.stdout.read()
-        assert process.wait(timeout=60) == code
+        assert process.wait(timeout=600) == code
     ending = json.loads((tmp_path / "run" / "ending.json").read_text())
     assert ending["ended"] == "stopped"
     found = reopen(tmp_path / "run", {})
@@ -289,6 +289,6 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 130
     reopen(tmp_path / "run", {}).folder.release()
