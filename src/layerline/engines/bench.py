@@ -204,8 +204,8 @@ def bench(
         check_installed("--against torch")
     order, threads = epoch_order(recipe.seed, 1, data.train.indices)[:images], threads or cores()
     weights = initial_weights(network, recipe.seed, recipe.init)
-    first = (min(COMPARED, len(order)), min(recipe.batch_size, len(order)))
-    assignment = Assignment(network, data, recipe, order, weights, *first, threads, machine or host())
+    compared = min(COMPARED, len(order))
+    assignment = Assignment(network, data, recipe, order, weights, compared, threads, machine or host())
     ours, peak = _Ours(assignment), peak_speed(assignment.machine, threads).flops
     sizes, held = (len(order), recipe.batch_size, threads, ours.compiling), None if machine is None else machine.cpu
     if not against_torch:
@@ -253,9 +253,9 @@ class _Ours:
         return seconds
 
     def checked(self) -> dict[str, NDArray[Any]]:
-        """Return the weights after the images of the epoch that are checked."""
+        """Return the weights after the first step."""
         self._engine.set_state(self._state)
-        self._engine.train(self._epoch.first(self._assignment.checked), 0)
+        self._engine.train(self._epoch.first(self._assignment.recipe.batch_size), 0)
         return self._engine.state().weights
 
     def multiply_adds(self) -> int:

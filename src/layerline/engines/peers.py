@@ -49,8 +49,6 @@ class Assignment:
     """Those that each epoch starts with."""
     compared: int
     """Of how many images of the epoch, the first, the loss is computed after it."""
-    checked: int
-    """After how many images of the epoch, the first, weights are compared."""
     threads: int
     machine: Machine
     """The CPU whose instructions both sides may use."""
@@ -101,7 +99,7 @@ class Peer:
         return None if answer is None else str(answer["version"])
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Return its weights after the images of the epoch that are checked, once it is ready."""
+        """Return its weights after the first step, once it is ready."""
         with np.load(self._weights) as found:
             return dict(found)
 
@@ -185,6 +183,5 @@ def _write(folder: Path, assignment: Assignment) -> None:
         "learning_rate": recipe.learning_rate,
         "momentum": recipe.momentum,
         "compared": assignment.compared,
-        "checked": assignment.checked,
     }
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")

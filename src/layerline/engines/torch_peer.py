@@ -103,7 +103,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     peer = _Peer(options)
     peer.begin()
-    peer.epoch(peer.facts["checked"])
+    peer.epoch(peer.facts["batch_size"])
     np.savez(options.weights, **{name: value.numpy() for name, value in peer.module.state_dict().items()})
     images, batch = len(peer.order), peer.facts["batch_size"]
     peer.epoch(min(images, _WARM_STEPS * batch + images % batch))  # the smaller last batch too
